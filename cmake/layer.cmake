@@ -1,0 +1,30 @@
+# beckon_layer(NAME [DEPENDS lower layers...] [LINK libraries...])
+# One folder of src/ is one static library; a layer may depend on those below it only, which the link order enforces.
+set_property(GLOBAL PROPERTY BECKON_LAYERS "")
+function(beckon_layer name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  add_library(beckon_${name} STATIC ${sources})
+  set_target_properties(beckon_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                        VISIBILITY_INLINES_HIDDEN ON)
+  target_link_libraries(beckon_${name} PUBLIC beckon_flags ${ARG_LINK})
+  foreach(lower ${ARG_DEPENDS})
+    target_link_libraries(beckon_${name} PUBLIC beckon_${lower})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY BECKON_LAYERS beckon_${name})
+endfunction()
+
+# beckon_tests(NAME LAYER): the tests of one layer, one program, labelled "unit".
+function(beckon_tests name)
+  cmake_parse_arguments(ARG "" "LABEL" "LINK" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp)
+  add_executable(beckon_${name}_tests ${sources})
+  target_link_libraries(beckon_${name}_tests PRIVATE beckon_test_support ${ARG_LINK} GTest::gtest_main)
+  target_compile_definitions(beckon_${name}_tests PRIVATE BECKON_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                             BECKON_PROGRAM="${PROJECT_BINARY_DIR}/beckon")
+  add_test(NAME ${name} COMMAND beckon_${name}_tests)
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 1200)
+endfunction()

@@ -1,0 +1,31 @@
+# What a build contains. As a sub-project Beckon builds the library alone and changes nothing outside itself.
+option(BECKON_BUILD_CLI "Build the beckon program" ${PROJECT_IS_TOP_LEVEL})
+option(BECKON_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(BECKON_BUILD_BENCH "Build the benchmarks" OFF)
+option(BECKON_BUILD_FUZZERS "Build the fuzz targets (clang, libFuzzer)" OFF)
+option(BECKON_INSTALL "Create install rules" ${PROJECT_IS_TOP_LEVEL})
+option(BECKON_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+set(BECKON_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=, e.g. address,undefined or thread")
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+  set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endif()
+
+# Flags shared by every target of ours; never exported to users.
+add_library(beckon_flags INTERFACE)
+target_compile_features(beckon_flags INTERFACE cxx_std_20)
+target_include_directories(beckon_flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(beckon_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+# A float expression means the same sum on every machine: no contraction unless a kernel says fma.
+target_compile_options(beckon_flags INTERFACE -ffp-contract=off)
+if(BECKON_WERROR)
+  target_compile_options(beckon_flags INTERFACE -Werror)
+endif()
+if(BECKON_SANITIZE)
+  target_compile_options(beckon_flags INTERFACE -fsanitize=${BECKON_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  target_link_options(beckon_flags INTERFACE -fsanitize=${BECKON_SANITIZE})
+endif()
