@@ -5,7 +5,8 @@
 
 namespace beckon {
 
-// gelu is the exact form x * Phi(x) (erf); quick_gelu is x * sigmoid(1.702 x) (CLIP); silu is x * sigmoid(x).
+// gelu is the exact form x * Phi(x) (erf); quick_gelu is x * sigmoid(1.702 x) (CLIP); silu is x *
+// sigmoid(x).
 enum class Activation : uint8_t { none, gelu, quick_gelu, relu, silu };
 
 }  // namespace beckon

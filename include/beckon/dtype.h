@@ -8,7 +8,8 @@
 
 namespace beckon {
 
-// Computation is in f32. f16 and bf16 are storage; f64 appears in files; the integers are indices, labels and pixels.
+// Computation is in f32. f16 and bf16 are storage; f64 appears in files; the integers are indices,
+// labels and pixels.
 enum class DType : uint8_t { f32, f16, bf16, f64, i64, i32, u8, boolean };
 
 constexpr size_t size_of(DType type) noexcept {

@@ -8,7 +8,8 @@
 
 namespace beckon {
 
-// What went wrong, in the terms a caller acts on. exit_code() gives the program's exit code for each.
+// What went wrong, in the terms a caller acts on. exit_code() gives the program's exit code for
+// each.
 enum class Kind {
   usage,        // the caller asked for something that makes no sense: wrong arguments, wrong shapes
   input,        // the data is bad: a broken photo, a malformed prompt file

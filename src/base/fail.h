@@ -1,9 +1,9 @@
 // fail(kind, "format {}", ...): throws beckon::Error with a formatted message.
 #pragma once
 
-#include <fmt/core.h>
-
 #include <utility>
+
+#include <fmt/core.h>
 
 #include "beckon/error.h"
 

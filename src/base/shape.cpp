@@ -5,14 +5,16 @@
 namespace beckon {
 
 Shape::Shape(const int64_t* begin, const int64_t* end) {
-  if (end - begin > kMaxRank) fail(Kind::usage, "a tensor has at most {} dimensions, got {}", kMaxRank, end - begin);
+  if (end - begin > kMaxRank)
+    fail(Kind::usage, "a tensor has at most {} dimensions, got {}", kMaxRank, end - begin);
   rank_ = static_cast<int>(end - begin);
   std::copy(begin, end, sizes_.begin());
 }
 
 int Shape::axis(int i) const {
   const int index = i < 0 ? i + rank_ : i;
-  if (index < 0 || index >= rank_) fail(Kind::usage, "dimension {} of a tensor of shape {}", i, str());
+  if (index < 0 || index >= rank_)
+    fail(Kind::usage, "dimension {} of a tensor of shape {}", i, str());
   return index;
 }
 
@@ -20,7 +22,8 @@ int64_t Shape::elements() const {
   int64_t product = 1;
   for (int64_t size : *this) {
     if (size < 0) fail(Kind::resource, "negative size in shape {}", str());
-    if (__builtin_mul_overflow(product, size, &product)) fail(Kind::resource, "shape {} has too many elements", str());
+    if (__builtin_mul_overflow(product, size, &product))
+      fail(Kind::resource, "shape {} has too many elements", str());
   }
   return product;
 }
@@ -46,7 +49,8 @@ Shape Shape::with(int dim, int64_t size) const {
 
 std::string Shape::str() const {
   std::string text = "[";
-  for (int i = 0; i < rank_; ++i) text += (i ? "," : "") + std::to_string(sizes_[static_cast<size_t>(i)]);
+  for (int i = 0; i < rank_; ++i)
+    text += (i ? "," : "") + std::to_string(sizes_[static_cast<size_t>(i)]);
   return text + "]";
 }
 

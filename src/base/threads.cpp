@@ -1,8 +1,5 @@
 #include "base/threads.h"
 
-#include <pthread.h>
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +9,9 @@
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <pthread.h>
+#include <sched.h>
 
 namespace beckon {
 namespace {
@@ -110,7 +110,8 @@ class Pool {
   void loop(uint64_t seen) {
     inside_parallel_for = true;
     for (;;) {
-      // The next operation usually follows within microseconds: wait awake for a little before sleeping.
+      // The next operation usually follows within microseconds: wait awake for a little before
+      // sleeping.
       const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
       bool awake = false;
       while (!(awake = generation_.load(std::memory_order_acquire) != seen)) {
@@ -140,7 +141,8 @@ class Pool {
   std::condition_variable wake_;
 };
 
-// Threads do not survive fork(), so the child gets a fresh pool (the old one is left behind: its threads are gone).
+// Threads do not survive fork(), so the child gets a fresh pool (the old one is left behind: its
+// threads are gone).
 std::atomic<Pool*> current_pool{nullptr};
 std::atomic<int> wanted_threads{0};
 
@@ -150,7 +152,8 @@ Pool& pool() {
   auto* fresh = new Pool;
   if (current_pool.compare_exchange_strong(found, fresh)) {
     static std::once_flag registered;
-    std::call_once(registered, [] { pthread_atfork(nullptr, nullptr, [] { current_pool.store(nullptr); }); });
+    std::call_once(registered,
+                   [] { pthread_atfork(nullptr, nullptr, [] { current_pool.store(nullptr); }); });
     return *fresh;
   }
   delete fresh;
@@ -189,7 +192,8 @@ void detail::parallel_for(int64_t count, int64_t grain, RangeBody body, void* co
       return;
     }
   }
-  for (int64_t begin = 0; begin < count; begin += grain) body(context, begin, std::min(begin + grain, count));
+  for (int64_t begin = 0; begin < count; begin += grain)
+    body(context, begin, std::min(begin + grain, count));
 }
 
 }  // namespace beckon
