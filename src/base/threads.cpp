@@ -171,7 +171,7 @@ int threads() {
 
 void set_threads(int count) { wanted_threads.store(std::clamp(count, 0, 256)); }
 
-void detail::parallel_for(int64_t count, int64_t grain, RangeBody body, void* context) {
+void detail::run_ranges(int64_t count, int64_t grain, RangeBody body, void* context) {
   if (count <= 0) return;
   grain = std::max<int64_t>(grain, 1);
   const int wanted = threads();

@@ -18,7 +18,7 @@ void set_threads(int count);
 
 namespace detail {
 using RangeBody = void (*)(void* context, int64_t begin, int64_t end);
-void parallel_for(int64_t count, int64_t grain, RangeBody body, void* context);
+void run_ranges(int64_t count, int64_t grain, RangeBody body, void* context);
 }  // namespace detail
 
 // Calls body(begin, end) for disjoint ranges that cover [0, count), each of `grain` indices or the
@@ -27,7 +27,7 @@ void parallel_for(int64_t count, int64_t grain, RangeBody body, void* context);
 template <typename Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
   using Plain = std::remove_reference_t<Body>;
-  detail::parallel_for(
+  detail::run_ranges(
       count, grain,
       [](void* context, int64_t begin, int64_t end) {
         (*static_cast<Plain*>(context))(begin, end);
