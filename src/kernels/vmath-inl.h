@@ -34,6 +34,27 @@ namespace beckon::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// min(x, limit) and max(x, limit) with a NaN in x kept. On x86 the second argument of Min and Max
+// is what remains of a NaN, elsewhere that differs.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V AtMost(D d, V x, float limit) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Min(hn::Set(d, limit), x);
+#else
+  const V bound = hn::Set(d, limit);
+  return hn::IfThenElse(hn::Gt(x, bound), bound, x);
+#endif
+}
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V AtLeast(D d, V x, float limit) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Max(hn::Set(d, limit), x);
+#else
+  const V bound = hn::Set(d, limit);
+  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
+#endif
+}
+
 // c0 + c1 x + c2 x^2 + ... by Horner's rule: short code, and neighbouring vectors fill the latency.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Polynomial(D d, V, float c0) {
@@ -100,7 +121,7 @@ HWY_INLINE V Log(D d, V x) {
   y = hn::Add(hn::NegMulAdd(f2, hn::Set(d, 0.5f), y), f);
   y = hn::MulAdd(n, hn::Set(d, 0.693359375f), y);
   y = hn::IfThenElse(hn::Lt(x, infinity), y, x);  // +inf and NaN
-  y = hn::IfThenElse(hn::Gt(x, hn::Zero(d)), y, hn::Sub(hn::Mul(x, infinity), infinity));
+  y = hn::IfThenElse(hn::Gt(x, hn::Zero(d)), y, hn::NaN(d));
   return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), hn::Neg(infinity), y);
 }
 
@@ -132,7 +153,7 @@ HWY_INLINE V Erf(D d, V x) {
       x, Polynomial(d, x2, 1.128379167e+00f, -3.761263317e-01f, 1.128368702e-01f, -2.685893473e-02f,
                     5.199893751e-03f, -8.129894155e-04f, 8.316356324e-05f));
   // 1 - exp(-g(|x|)), g minimax for -log(erfc) on [0.9, 4]; from 4 on erf is 1 in float.
-  const V a = hn::Min(hn::Set(d, 4.0f), hn::Abs(x));
+  const V a = AtMost(d, hn::Abs(x), 4.0f);
   const V g =
       Polynomial(d, a, -1.705504033e-04f, 1.129495151e+00f, 6.333866641e-01f, 1.082365990e-01f,
                  -2.509148295e-02f, 4.160521468e-03f, -4.323018064e-04f, 2.090944671e-05f);
@@ -161,33 +182,33 @@ HWY_INLINE V NormalTail(D d, V t) {
 // argument.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Gelu(D d, V x) {
-  const V t = hn::Min(hn::Set(d, kTailEnd), hn::Abs(x));
-  return hn::NegMulAdd(t, NormalTail(d, t), hn::Max(hn::Zero(d), x));
+  const V t = AtMost(d, hn::Abs(x), kTailEnd);
+  return hn::NegMulAdd(t, NormalTail(d, t), AtLeast(d, x, 0.0f));
 }
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Relu(D d, V x) {
-  return hn::Max(hn::Zero(d), x);
+  return AtLeast(d, x, 0.0f);
 }
 
 // x sigmoid(x)
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Silu(D d, V x) {
   // From -110 on the sigmoid is 0; the bound keeps -inf * 0 away.
-  return hn::Mul(hn::Max(hn::Set(d, -110.0f), x), Sigmoid(d, x));
+  return hn::Mul(AtLeast(d, x, -110.0f), Sigmoid(d, x));
 }
 
 // x sigmoid(1.702 x), CLIP's activation
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V QuickGelu(D d, V x) {
-  return hn::Mul(hn::Max(hn::Set(d, -110.0f), x), Sigmoid(d, hn::Mul(hn::Set(d, 1.702f), x)));
+  return hn::Mul(AtLeast(d, x, -110.0f), Sigmoid(d, hn::Mul(hn::Set(d, 1.702f), x)));
 }
 
 // Phi(x) + x phi(x)
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V GeluGrad(D d, V x) {
-  const V a = hn::Min(hn::Set(d, 14.0f), hn::Abs(x));  // exp(-14^2/2) is 0 here
-  const V tail = NormalTail(d, hn::Min(hn::Set(d, kTailEnd), a));
+  const V a = AtMost(d, hn::Abs(x), 14.0f);  // exp(-14^2/2) is 0 here
+  const V tail = NormalTail(d, AtMost(d, a, kTailEnd));
   const V density =
       hn::Mul(hn::Set(d, 0.398942280f), Exp(d, hn::Mul(hn::Set(d, -0.5f), hn::Mul(a, a))));
   const V left =
@@ -207,7 +228,7 @@ HWY_INLINE V ScaledSiluGrad(D d, V x, float k) {
   const auto negative = hn::Lt(kx, hn::Zero(d));
   const V s = hn::IfThenElse(negative, small, large);
   const V complement = hn::IfThenElse(negative, large, small);
-  const V bounded = hn::Max(hn::Set(d, -110.0f), hn::Min(hn::Set(d, 110.0f), kx));
+  const V bounded = AtLeast(d, AtMost(d, kx, 110.0f), -110.0f);
   return hn::Mul(s, hn::MulAdd(bounded, complement, one));
 }
 template <class D, class V = hn::Vec<D>>
