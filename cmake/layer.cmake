@@ -1,6 +1,7 @@
 # beckon_layer(NAME [DEPENDS lower layers...] [LINK libraries...])
 # One folder of src/ is one static library; a layer may depend on those below it only, which the link order enforces.
 set_property(GLOBAL PROPERTY BECKON_LAYERS "")
+set_property(GLOBAL PROPERTY BECKON_EXTERNALS "")
 function(beckon_layer name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
@@ -20,6 +21,7 @@ function(beckon_layer name)
     target_link_libraries(beckon_${name} PUBLIC beckon_${lower})
   endforeach()
   set_property(GLOBAL APPEND PROPERTY BECKON_LAYERS beckon_${name})
+  set_property(GLOBAL APPEND PROPERTY BECKON_EXTERNALS ${ARG_LINK})
 endfunction()
 
 # beckon_tests(NAME LAYER): the tests of one layer, one program, labelled "unit".
