@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
+#include <vector>
 
 namespace beckon::kernels {
 
@@ -22,23 +24,38 @@ inline AlignedFloats allocate_floats(int64_t count) {
   return AlignedFloats(memory);
 }
 
-// A buffer that grows and is kept: declare it thread_local in the kernel that uses it.
-class Scratch {
+// `count` floats, 64-byte aligned, that the calling thread gets back from an earlier lease where it
+// can. Leases nest: a callback that runs while one is held gets another buffer.
+class ScratchLease {
  public:
-  // At least `count` floats, 64-byte aligned; what was there before may be gone.
-  float* get(int64_t count) {
-    if (count > capacity_) {
-      memory_.reset();
-      capacity_ = 0;
-      memory_ = allocate_floats(count);
-      capacity_ = count;
+  explicit ScratchLease(int64_t count) {
+    auto& idle = idle_buffers();
+    if (!idle.empty()) {
+      buffer_ = std::move(idle.back());
+      idle.pop_back();
     }
-    return memory_.get();
+    if (buffer_.capacity < count) {
+      buffer_ = Buffer();
+      buffer_ = {allocate_floats(count), count};
+    }
   }
+  ~ScratchLease() { idle_buffers().push_back(std::move(buffer_)); }
+  ScratchLease(const ScratchLease&) = delete;
+  ScratchLease& operator=(const ScratchLease&) = delete;
+
+  float* data() const { return buffer_.memory.get(); }
 
  private:
-  AlignedFloats memory_;
-  int64_t capacity_ = 0;
+  struct Buffer {
+    AlignedFloats memory;
+    int64_t capacity = 0;
+  };
+  static std::vector<Buffer>& idle_buffers() {
+    thread_local std::vector<Buffer> buffers;
+    return buffers;
+  }
+
+  Buffer buffer_;
 };
 
 }  // namespace beckon::kernels

@@ -11,7 +11,7 @@
 
 namespace beckon::kernels {
 
-// The active set: "AVX3" (AVX-512), "AVX2", "SSE4", "EMU128" (portable C++), or the name of another
+// The active set: "AVX3" (AVX-512), "AVX2", "SSE4", "SCALAR" (portable C++), or the name of another
 // architecture's.
 std::string target_name();
 

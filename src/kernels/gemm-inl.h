@@ -1,0 +1,206 @@
+// The micro kernel of the matrix product: a few rows of A times one panel of B, and what is done to
+// the result on its way to C. Shared by gemm.cpp and attention.cpp, compiled once for each
+// instruction set.
+#if defined(BECKON_KERNELS_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef BECKON_KERNELS_GEMM_INL_H_
+#undef BECKON_KERNELS_GEMM_INL_H_
+#else
+#define BECKON_KERNELS_GEMM_INL_H_
+#endif
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "hwy/highway.h"
+#include "kernels/gemm.h"
+#include "kernels/lanes-inl.h"
+#include "kernels/vmath-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace beckon::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+inline constexpr int64_t kPanel = 2 * kLanes;
+
+// Register budget: 2 vectors a row, 2 of B, 1 broadcast. AVX-512 and AArch64 have 32 registers, the
+// others 16.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+inline constexpr int kTileRows = 12;
+#else
+inline constexpr int kTileRows = 6;
+#endif
+
+// acc row R += x * (one row of the panel).
+template <int NV, int R>
+HWY_INLINE void multiply_add_row(VF* HWY_RESTRICT acc, float x, const VF* HWY_RESTRICT b) {
+  const VF v = hn::Set(F(), x);
+  acc[NV * R] = hn::MulAdd(v, b[0], acc[NV * R]);
+  if constexpr (NV == 2) acc[NV * R + 1] = hn::MulAdd(v, b[1], acc[NV * R + 1]);
+}
+
+// One step of k. Rows are addressed in threes from few base pointers, which x86 can do without
+// extra instructions.
+template <int NV, size_t... R>
+HWY_INLINE void multiply_add_step(VF* HWY_RESTRICT acc, const float* const* HWY_RESTRICT base,
+                                  int64_t stride, int64_t k, const float* HWY_RESTRICT panel,
+                                  std::index_sequence<R...>) {
+  VF b[NV];
+  b[0] = hn::Load(F(), panel);
+  if constexpr (NV == 2) b[1] = hn::Load(F(), panel + kLanes);
+  (multiply_add_row<NV, R>(acc, base[R / 3][(R % 3) * stride + k], b), ...);
+}
+
+// out[r] = start[r] + sum over k of a[r * stride + k] * panel[k], for the rows R... and NV vectors
+// of columns; zero where `start` is null; `bias`, if any, is added at the end. Unrolled over rows
+// by the index sequence on purpose: with a loop, or with the step in a lambda, gcc 12 keeps the
+// accumulators in memory and runs at a third of the speed.
+template <int NV, size_t... R>
+HWY_INLINE void multiply_tile(const float* a, int64_t stride, const float* panel, int64_t k,
+                              const float* start, int64_t start_stride, const float* bias,
+                              float* out, int64_t out_stride, std::index_sequence<R...> rows) {
+  const F f;
+  VF acc[NV * sizeof...(R)];
+  if (start) {
+    ((acc[NV * R] = hn::LoadU(f, start + R * start_stride)), ...);
+    if constexpr (NV == 2)
+      ((acc[NV * R + 1] = hn::LoadU(f, start + R * start_stride + kLanes)), ...);
+  } else {
+    ((acc[NV * R] = hn::Zero(f)), ...);
+    if constexpr (NV == 2) ((acc[NV * R + 1] = hn::Zero(f)), ...);
+  }
+  const float* base[(sizeof...(R) + 2) / 3];
+  ((base[R / 3] = a + (R / 3) * 3 * stride), ...);
+  int64_t i = 0;
+  for (; i + 4 <= k; i += 4, panel += 4 * NV * kLanes) {
+    multiply_add_step<NV>(acc, base, stride, i, panel, rows);
+    multiply_add_step<NV>(acc, base, stride, i + 1, panel + NV * kLanes, rows);
+    multiply_add_step<NV>(acc, base, stride, i + 2, panel + 2 * NV * kLanes, rows);
+    multiply_add_step<NV>(acc, base, stride, i + 3, panel + 3 * NV * kLanes, rows);
+  }
+  for (; i < k; ++i, panel += NV * kLanes) multiply_add_step<NV>(acc, base, stride, i, panel, rows);
+  if (bias) {
+    const VF b0 = hn::LoadU(f, bias);
+    ((acc[NV * R] = hn::Add(acc[NV * R], b0)), ...);
+    if constexpr (NV == 2) {
+      const VF b1 = hn::LoadU(f, bias + kLanes);
+      ((acc[NV * R + 1] = hn::Add(acc[NV * R + 1], b1)), ...);
+    }
+  }
+  ((hn::StoreU(acc[NV * R], f, out + R * out_stride)), ...);
+  if constexpr (NV == 2) ((hn::StoreU(acc[NV * R + 1], f, out + R * out_stride + kLanes)), ...);
+}
+
+using TileFunction = void (*)(const float* a, int64_t stride, const float* panel, int64_t k,
+                              const float* start, int64_t start_stride, const float* bias,
+                              float* out, int64_t out_stride);
+
+template <int NV, int kRows>
+HWY_NOINLINE void tile_kernel(const float* a, int64_t stride, const float* panel, int64_t k,
+                              const float* start, int64_t start_stride, const float* bias,
+                              float* out, int64_t out_stride) {
+  multiply_tile<NV>(a, stride, panel, k, start, start_stride, bias, out, out_stride,
+                    std::make_index_sequence<kRows>());
+}
+
+template <int NV, size_t... R>
+constexpr std::array<TileFunction, sizeof...(R)> make_tile_kernels(std::index_sequence<R...>) {
+  return {&tile_kernel<NV, R + 1>...};
+}
+
+// The kernel for a number of rows (1 to kTileRows) and a panel of one or two vectors.
+inline TileFunction tile_function(int64_t rows, bool half_panel) {
+  static constexpr auto kWhole = make_tile_kernels<2>(std::make_index_sequence<kTileRows>());
+  static constexpr auto kHalf = make_tile_kernels<1>(std::make_index_sequence<kTileRows>());
+  return half_panel ? kHalf[rows - 1] : kWhole[rows - 1];
+}
+
+// Applies the epilogue (all but `accumulate`) to one row of the tile.
+template <Activation kActivation>
+HWY_INLINE void finish_row(const float* HWY_RESTRICT tile, int64_t cols, const float* bias,
+                           const float* residual, bool activation_last, float* out) {
+  const F f;
+  ForEachVector(cols, [&](int64_t j, auto access) HWY_ATTR {
+    VF v = hn::LoadU(f, tile + j);
+    if (bias) v = hn::Add(v, access.load(bias + j));
+    if (residual && activation_last) v = hn::Add(v, access.load(residual + j));
+    v = Activate<kActivation>(f, v);
+    if (residual && !activation_last) v = hn::Add(v, access.load(residual + j));
+    access.store(v, out + j);
+  });
+}
+
+// A tile of results on its way to C: `rows` rows from row `row` of the product, `cols` columns from
+// column `col`.
+template <Activation kActivation>
+HWY_NOINLINE void finish_tile(const float* HWY_RESTRICT tile, int64_t row, int64_t rows,
+                              int64_t col, int64_t cols, const Epilogue& e, float* c,
+                              int64_t c_stride) {
+  const float* bias = e.bias ? e.bias + col : nullptr;
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t target = e.scatter ? e.scatter[row + r] : row + r;
+    if (target < 0) continue;
+    const float* residual = e.residual ? e.residual + target * e.residual_stride + col : nullptr;
+    finish_row<kActivation>(tile + r * kPanel, cols, bias, residual, e.activation_after_residual,
+                            c + target * c_stride + col);
+  }
+}
+
+inline void finish(const float* tile, int64_t row, int64_t rows, int64_t col, int64_t cols,
+                   const Epilogue& e, float* c, int64_t c_stride) {
+  switch (e.activation) {
+    case Activation::none:
+      return finish_tile<Activation::none>(tile, row, rows, col, cols, e, c, c_stride);
+    case Activation::gelu:
+      return finish_tile<Activation::gelu>(tile, row, rows, col, cols, e, c, c_stride);
+    case Activation::quick_gelu:
+      return finish_tile<Activation::quick_gelu>(tile, row, rows, col, cols, e, c, c_stride);
+    case Activation::relu:
+      return finish_tile<Activation::relu>(tile, row, rows, col, cols, e, c, c_stride);
+    case Activation::silu:
+      return finish_tile<Activation::silu>(tile, row, rows, col, cols, e, c, c_stride);
+  }
+}
+
+// Rows [row, row + rows) of the product, of which `a` is the first, times one panel that covers
+// `cols` columns from `col`, k steps long. Tiles have equal heights, or one row less: 50 rows are 5
+// tiles of 10, not 4 of 12 and one of 2.
+inline void multiply_panel(const float* a, int64_t stride, int64_t k, int64_t row, int64_t rows,
+                           const float* panel, int64_t col, int64_t cols, const Epilogue& e,
+                           float* c, int64_t c_stride) {
+  const bool half = cols <= kLanes;
+  const bool whole = cols == kPanel || cols == kLanes;
+  const bool direct = whole && e.activation == Activation::none && !e.residual && !e.scatter;
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  HWY_ALIGN float tile[kTileRows * kPanel];
+  int64_t done = 0;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t height = (rows - done + tiles - t - 1) / (tiles - t);
+    const TileFunction kernel = tile_function(height, half);
+    const float* tile_a = a + done * stride;
+    if (direct) {
+      float* out = c + (row + done) * c_stride + col;
+      kernel(tile_a, stride, panel, k, e.accumulate ? out : nullptr, c_stride,
+             e.bias ? e.bias + col : nullptr, out, c_stride);
+    } else {
+      if (e.accumulate) {
+        for (int64_t r = 0; r < height; ++r) {
+          const int64_t target = e.scatter ? e.scatter[row + done + r] : row + done + r;
+          std::memset(tile + r * kPanel, 0, kPanel * sizeof(float));
+          if (target >= 0)
+            std::memcpy(tile + r * kPanel, c + target * c_stride + col, cols * sizeof(float));
+        }
+      }
+      kernel(tile_a, stride, panel, k, e.accumulate ? tile : nullptr, kPanel, nullptr, tile,
+             kPanel);
+      finish(tile, row + done, height, col, cols, e, c, c_stride);
+    }
+    done += height;
+  }
+}
+
+}  // namespace beckon::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

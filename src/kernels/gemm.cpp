@@ -1,0 +1,215 @@
+#include "kernels/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/fail.h"
+#include "base/threads.h"
+#include "kernels/target.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/gemm.cpp"
+#include "hwy/foreach_target.h"
+#include "kernels/gemm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace beckon::kernels {
+namespace HWY_NAMESPACE {
+
+int64_t panel_width() { return kPanel; }
+int64_t tile_rows() { return kTileRows; }
+
+void multiply_panels(const float* a, int64_t stride, int64_t k, int64_t row, int64_t rows,
+                     const PackedMatrix& b, int64_t panel_begin, int64_t panel_end,
+                     const Epilogue& e, float* c, int64_t c_stride) {
+  for (int64_t p = panel_begin; p < panel_end; ++p) {
+    const int64_t col = p * kPanel;
+    multiply_panel(a, stride, k, row, rows, b.panel(p), col, std::min(kPanel, b.n() - col), e, c,
+                   c_stride);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace beckon::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace beckon::kernels {
+namespace {
+
+HWY_EXPORT(panel_width);
+HWY_EXPORT(tile_rows);
+HWY_EXPORT(multiply_panels);
+
+// Below this many multiply-adds a second thread costs more than it brings.
+constexpr int64_t kSerialWork = 1 << 16;
+
+// A row of A starts where its 12 neighbours use other sets of the level-1 cache and other banks.
+int64_t staged_stride(int64_t k) { return ((k + 15) & ~int64_t{15}) + 4; }
+
+// Rows whose starts are multiples of half a page apart fall into few sets of the level-1 cache.
+bool crowds_cache(int64_t stride) { return std::gcd(stride * 4, int64_t{4096}) >= 2048; }
+
+bool needs_staging(const Rows& a) {
+  return a.fill != nullptr || a.col_stride != 1 || crowds_cache(a.stride);
+}
+
+// Writes rows [begin, end) of A to out.
+void stage(const Rows& a, int64_t k, int64_t begin, int64_t end, float* out, int64_t out_stride) {
+  if (a.fill) return a.fill(a.context, begin, end, out, out_stride);
+  if (a.col_stride == 1) {
+    for (int64_t i = begin; i < end; ++i)
+      std::memcpy(out + (i - begin) * out_stride, a.data + i * a.stride, k * sizeof(float));
+    return;
+  }
+  // A transposed source: squares of 16 keep both sides in cache.
+  for (int64_t i0 = begin; i0 < end; i0 += 16)
+    for (int64_t k0 = 0; k0 < k; k0 += 16)
+      for (int64_t i = i0; i < std::min(i0 + 16, end); ++i)
+        for (int64_t j = k0; j < std::min(k0 + 16, k); ++j)
+          out[(i - begin) * out_stride + j] = a.data[i * a.stride + j * a.col_stride];
+}
+
+// Rows of A that are worked on together: half of the level-2 cache, whole tiles.
+int64_t block_rows(int64_t k) {
+  const int64_t tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
+  const int64_t fit =
+      l2_bytes() / 2 / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(k, 1);
+  return std::clamp(fit / tile, int64_t{4}, int64_t{32}) * tile;
+}
+
+// How the product is cut into tasks: row blocks times groups of panels.
+struct Cut {
+  int64_t rows, row_blocks;
+  int64_t panels, groups;
+};
+
+Cut cut(int64_t m, const PackedMatrix& b, int64_t parts) {
+  Cut c;
+  c.rows = block_rows(b.k());
+  c.row_blocks = (m + c.rows - 1) / c.rows;
+  c.groups = 1;
+  if (c.row_blocks < parts) {
+    // Few rows: every task reads all of them and a part of B, so that no weight is read twice.
+    c.groups = std::min(b.panels(), (parts + c.row_blocks - 1) / c.row_blocks);
+    const int64_t blocks = std::min((parts + c.groups - 1) / c.groups, (m + 3) / 4);
+    c.row_blocks = std::max(c.row_blocks, blocks);
+  }
+  c.rows = (m + c.row_blocks - 1) / c.row_blocks;
+  c.row_blocks = (m + c.rows - 1) / c.rows;
+  c.panels = (b.panels() + c.groups - 1) / c.groups;
+  c.groups = (b.panels() + c.panels - 1) / c.panels;
+  return c;
+}
+
+void run(int64_t m, const Rows& a, const PackedMatrix& b, const Epilogue& e, float* c,
+         int64_t c_stride, bool parallel) {
+  if (m <= 0 || b.n() == 0) return;
+  if (b.width() != HWY_DYNAMIC_DISPATCH(panel_width)())
+    fail(Kind::internal, "matrix was packed for panels of {} columns, the kernel reads {}",
+         b.width(), HWY_DYNAMIC_DISPATCH(panel_width)());
+  Rows rows = a;
+  const int64_t k = b.k();
+  const int workers = parallel && m * b.n() * std::max<int64_t>(k, 1) > kSerialWork ? threads() : 1;
+  const Cut plan = cut(m, b, workers == 1 ? 1 : 4 * workers);
+  const bool stage_all = plan.groups > 1 && needs_staging(a);
+  const ScratchLease shared(stage_all ? m * staged_stride(k) : 0);
+  if (stage_all) {
+    // Several tasks read the same rows: make them once.
+    const int64_t stride = staged_stride(k);
+    float* staged = shared.data();
+    parallel_for(m, (m + 4 * workers - 1) / (4 * workers), [&](int64_t begin, int64_t end) {
+      stage(a, k, begin, end, staged + begin * stride, stride);
+    });
+    rows = {.data = staged, .stride = stride};
+  }
+  const auto multiply = HWY_DYNAMIC_DISPATCH(multiply_panels);
+  const bool staging = needs_staging(rows);
+  const auto body = [&](int64_t task, int64_t task_end) {
+    const ScratchLease own(staging ? plan.rows * staged_stride(k) : 0);
+    for (; task < task_end; ++task) {
+      const int64_t row = task / plan.groups * plan.rows;
+      const int64_t count = std::min(plan.rows, m - row);
+      const int64_t panel = task % plan.groups * plan.panels;
+      const float* block = rows.data + row * rows.stride;
+      int64_t stride = rows.stride;
+      if (staging) {
+        stride = staged_stride(k);
+        float* staged = own.data();
+        stage(rows, k, row, row + count, staged, stride);
+        block = staged;
+      }
+      multiply(block, stride, k, row, count, b, panel, std::min(panel + plan.panels, b.panels()), e,
+               c, c_stride);
+    }
+  };
+  const int64_t tasks = plan.row_blocks * plan.groups;
+  if (workers == 1) {
+    body(0, tasks);
+  } else {
+    parallel_for(tasks, 1, body);
+  }
+}
+
+// Packs columns [col, col + width) of b; columns from n on are zeros.
+void pack_panel(const Batched& b, int64_t k, int64_t n, int64_t col, int64_t width, float* out) {
+  const int64_t cols = std::min(width, n - col);
+  const float* from = b.data + col * b.col_stride;
+  if (cols < width) std::memset(out, 0, k * width * sizeof(float));
+  if (b.col_stride == 1) {
+    for (int64_t i = 0; i < k; ++i)
+      std::memcpy(out + i * width, from + i * b.row_stride, cols * sizeof(float));
+    return;
+  }
+  for (int64_t i0 = 0; i0 < k; i0 += 16)
+    for (int64_t j = 0; j < cols; ++j)
+      for (int64_t i = i0; i < std::min(i0 + 16, k); ++i)
+        out[i * width + j] = from[i * b.row_stride + j * b.col_stride];
+}
+
+// The last panel is half as wide if that holds its columns.
+int64_t stored_width(int64_t width, int64_t n, int64_t col) {
+  return n - col <= width / 2 ? width / 2 : width;
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(int64_t k, int64_t n)
+    : k_(k), n_(n), width_(HWY_DYNAMIC_DISPATCH(panel_width)()) {
+  const int64_t last = n == 0 ? 0 : (n - 1) / width_ * width_;
+  if (n > 0) data_ = allocate_floats(k * (last + stored_width(width_, n, last)));
+}
+
+int64_t PackedMatrix::bytes() const {
+  if (n_ == 0) return 0;
+  const int64_t last = (panels() - 1) * width_;
+  return k_ * (last + stored_width(width_, n_, last)) * static_cast<int64_t>(sizeof(float));
+}
+
+PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride) {
+  PackedMatrix packed(k, n);
+  const Batched source{b, 0, row_stride, col_stride};
+  const int64_t grain =
+      std::max<int64_t>(1, kSerialWork / (packed.width() * std::max<int64_t>(k, 1)));
+  parallel_for(packed.panels(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t col = p * packed.width();
+      pack_panel(source, k, n, col, stored_width(packed.width(), n, col), packed.panel(p));
+    }
+  });
+  return packed;
+}
+
+void gemm(int64_t m, const Rows& a, const PackedMatrix& b, const Epilogue& e, float* c,
+          int64_t c_stride) {
+  run(m, a, b, e, c, c_stride, true);
+}
+
+void gemm_serial(int64_t m, const Rows& a, const PackedMatrix& b, const Epilogue& e, float* c,
+                 int64_t c_stride) {
+  run(m, a, b, e, c, c_stride, false);
+}
+
+}  // namespace beckon::kernels
+#endif
