@@ -1,0 +1,125 @@
+#include "models/sam/image_encoder_tiny_vit.h"
+
+#include <cmath>
+#include <cstdlib>
+
+namespace beckon::sam {
+namespace {
+
+constexpr float kNormEps = 1e-5f;
+
+Conv depthwise(int64_t channels, int64_t stride = 1) {
+  return Conv().padding(1).stride(stride).group(channels);
+}
+
+int64_t scaled(int64_t dim, double ratio) { return std::llround(static_cast<double>(dim) * ratio); }
+
+}  // namespace
+
+MBConv::MBConv(const nn::Params& p, int64_t dim, int64_t hidden)
+    : conv1(p / "conv1", dim, hidden, 1, {}),
+      conv2(p / "conv2", hidden, hidden, 3, depthwise(hidden)),
+      conv3(p / "conv3", hidden, dim, 1, {}) {}
+
+Tensor MBConv::forward(const Tensor& x) const {
+  Tensor y = conv1(x, {Activation::gelu});
+  y = conv2(y, {Activation::gelu});
+  return conv3(y,
+               {.activation = Activation::gelu, .residual = x, .activation_after_residual = true});
+}
+
+Downsample::Downsample(const nn::Params& p, int64_t in, int64_t out, int64_t stride)
+    : conv1(p / "conv1", in, out, 1, {}),
+      conv2(p / "conv2", out, out, 3, depthwise(out, stride)),
+      conv3(p / "conv3", out, out, 1, {}) {}
+
+Tensor Downsample::forward(const Tensor& x) const {
+  const Tensor y = conv1(x, {Activation::gelu});
+  return conv3(conv2(y, {Activation::gelu}));
+}
+
+TinyAttention::TinyAttention(const nn::Params& p, int64_t dim, int64_t heads, int64_t window)
+    : norm_(p / "norm", dim, kNormEps),
+      qkv_(p / "qkv", dim, 3 * dim),
+      proj_(p / "proj", dim, dim),
+      biases_(p.tensor("attention_biases", {heads, window * window}, nn::Init::zeros)),
+      heads_(heads),
+      window_(window) {}
+
+// Query (y1,x1) and key (y2,x2) share the bias of |y1-y2|, |x1-x2|.
+Tensor TinyAttention::expanded_bias() const {
+  const int64_t positions = window_ * window_;
+  Tensor index = Tensor::empty({positions * positions}, DType::i64);
+  int64_t* to = index.data_as<int64_t>();
+  for (int64_t q = 0; q < positions; ++q)
+    for (int64_t k = 0; k < positions; ++k)
+      *to++ = std::abs(q / window_ - k / window_) * window_ + std::abs(q % window_ - k % window_);
+  return index_select(biases_, 1, index).reshape({heads_, positions, positions});
+}
+
+Tensor TinyAttention::add_to(const Tensor& x) const {
+  const auto bias = bias_.get({&biases_}, [&] { return expanded_bias(); });
+  const auto pad_row = pad_row_.get({&norm_.norm.beta, &qkv_.weight, &qkv_.bias}, [&] {
+    return qkv_(norm_.norm.beta.reshape({1, -1})).reshape({-1});
+  });
+  const WindowAttention options{
+      .heads = heads_, .window = window_, .per_head = true, .bias = *bias};
+  const Tensor qkv = nn::normed_linear(norm_, qkv_, x);
+  return proj_(window_attention(qkv, options, *pad_row), {.residual = x});
+}
+
+TinyVitBlock::TinyVitBlock(const nn::Params& p, int64_t dim, int64_t heads, int64_t window,
+                           int64_t hidden)
+    : attn(p / "attn", dim, heads, window),
+      local_conv(p / "local_conv", dim, dim, 3, depthwise(dim)),
+      mlp_norm(p / "mlp" / "norm", dim, kNormEps),
+      mlp(p / "mlp", dim, hidden, Activation::gelu, {"fc1", "fc2"}) {}
+
+Tensor TinyVitBlock::forward(const Tensor& x) const {
+  const Tensor y = local_conv(attn.add_to(x));  // neither activation nor residual
+  return mlp.add_to(y, mlp_norm);
+}
+
+TinyVitEncoder::TinyVitEncoder(const nn::Params& p, const TinyVitConfig& c)
+    : patch1_(p / "patch_embed" / "seq" / 0, 3, c.dims[0] / 2, 3, Conv().stride(2).padding(1)),
+      patch2_(p / "patch_embed" / "seq" / 2, c.dims[0] / 2, c.dims[0], 3,
+              Conv().stride(2).padding(1)),
+      neck_(p / "neck", c.dims[3], c.out) {
+  for (size_t i = 0; i < 4; ++i) {
+    const nn::Params layer = p / "layers" / static_cast<int64_t>(i);
+    for (int64_t j = 0; j < c.depths[i]; ++j) {
+      const nn::Params block = layer / "blocks" / j;
+      if (i == 0) {
+        stage0_.emplace_back(block, c.dims[0], scaled(c.dims[0], c.expand_ratio));
+      } else {
+        stages_[i - 1].emplace_back(block, c.dims[i], c.heads[i], c.windows[i],
+                                    scaled(c.dims[i], c.mlp_ratio));
+      }
+    }
+    if (i < 3)
+      downsample_.emplace_back(layer / "downsample", c.dims[i], c.dims[i + 1], c.strides[i]);
+  }
+}
+
+Tensor TinyVitEncoder::forward(const Tensor& image, const nn::Watch& watch) const {
+  const auto tell = [&](const std::string& stage, const Tensor& x) {
+    if (watch) watch(stage, x);
+  };
+  Tensor x = patch2_(patch1_(image, {Activation::gelu}));
+  tell("patch_embed", x);
+  for (size_t i = 0; i < 4; ++i) {
+    const std::string layer = "layers" + std::to_string(i);
+    const size_t depth = i == 0 ? stage0_.size() : stages_[i - 1].size();
+    for (size_t j = 0; j < depth; ++j) {
+      x = i == 0 ? stage0_[j].forward(x) : stages_[i - 1][j].forward(x);
+      tell(layer + ".block" + std::to_string(j), x);
+    }
+    if (i < 3) {
+      x = downsample_[i].forward(x);
+      tell(layer + ".downsample", x);
+    }
+  }
+  return neck_(x, watch);
+}
+
+}  // namespace beckon::sam
