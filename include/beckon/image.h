@@ -15,6 +15,12 @@
 
 namespace beckon {
 
+struct ImageSize {
+  int width = 0;
+  int height = 0;
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
+};
+
 struct ReadOptions {
   // Width times height. A picture whose header promises more is refused (Kind::resource) before
   // memory is taken.
@@ -62,11 +68,12 @@ class BECKON_API Image {
   int width() const { return width_; }
   int height() const { return height_; }
   int channels() const { return channels_; }
+  ImageSize size() const { return {width_, height_}; }
   bool empty() const { return width_ == 0; }
   bool has_alpha() const { return channels_ == 4; }
 
   // All bytes, height * width * channels.
-  std::span<const uint8_t> pixels() const { return {data_.get(), size()}; }
+  std::span<const uint8_t> pixels() const { return {data_.get(), byte_count()}; }
   const uint8_t* row(int y) const { return data_.get() + static_cast<size_t>(y) * stride(); }
   // For writing. If other images share the pixels, this one gets its own first; earlier pointers
   // from row() are then those of the others.
@@ -100,7 +107,7 @@ class BECKON_API Image {
   friend BECKON_API bool operator==(const Image& a, const Image& b);
 
  private:
-  size_t size() const { return static_cast<size_t>(height_) * stride(); }
+  size_t byte_count() const { return static_cast<size_t>(height_) * stride(); }
 
   int width_ = 0;
   int height_ = 0;

@@ -10,12 +10,6 @@
 
 namespace beckon {
 
-struct ImageSize {
-  int width = 0;
-  int height = 0;
-  friend bool operator==(const ImageSize&, const ImageSize&) = default;
-};
-
 enum class Filter { nearest, box, bilinear, hamming, bicubic, lanczos };
 
 // Pillow's resize, to the bit: the filter widens when a side shrinks (so nothing is skipped), the

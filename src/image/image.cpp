@@ -36,9 +36,9 @@ Image::Image(int width, int height, int channels) {
 
 Image::Image(int width, int height, int channels, std::span<const uint8_t> pixels)
     : Image(width, height, channels) {
-  if (pixels.size() != size()) {
+  if (pixels.size() != byte_count()) {
     fail(Kind::usage, "image: {} bytes for {}x{} with {} channels, expected {}", pixels.size(),
-         width, height, channels, size());
+         width, height, channels, byte_count());
   }
   std::memcpy(data_.get(), pixels.data(), pixels.size());
 }
@@ -106,8 +106,8 @@ Image Image::crop(int x, int y, int width, int height) const {
 
 bool operator==(const Image& a, const Image& b) {
   return a.width_ == b.width_ && a.height_ == b.height_ && a.channels_ == b.channels_ &&
-         (a.data_ == b.data_ || a.size() == 0 ||
-          std::memcmp(a.data_.get(), b.data_.get(), a.size()) == 0);
+         (a.data_ == b.data_ || a.byte_count() == 0 ||
+          std::memcmp(a.data_.get(), b.data_.get(), a.byte_count()) == 0);
 }
 
 Image Image::read(const std::string& path, const ReadOptions& options) {
