@@ -87,15 +87,15 @@ HWY_INLINE V ExpInRange(D d, V x) {
 // The smallest argument whose exponential is still a normal number.
 inline constexpr float kExpLowest = -87.3365f;
 
-// exp(x) for x <= 0 (softmax): two selections cheaper than Exp. NaN and x > 0 are not allowed.
+// exp(x) for x <= 0 (softmax): cheaper than Exp by its upper end. A NaN without payload stays NaN.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V ExpNonPositive(D d, V x) {
-  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, kExpLowest)), ExpInRange(d, x));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, kExpLowest)), ExpInRange(d, x));
 }
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Exp(D d, V x) {
-  const V y = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, kExpLowest)), ExpInRange(d, x));
+  const V y = ExpNonPositive(d, x);
   // Beyond 128 ln(2) the product overflows to infinity; a NaN fails the comparison and stays NaN.
   return hn::IfThenElse(hn::Le(x, hn::Set(d, 88.72283f)), y,
                         hn::Mul(x, hn::Set(d, std::numeric_limits<float>::max())));
