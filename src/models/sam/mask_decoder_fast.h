@@ -1,12 +1,27 @@
-// BEING WRITTEN BY THE LEAD (with src/kernels/two_way.*). Engineer "sam": leave this pair of files
-// to me, wire FastMaskDecoder into Sam/Embedding as declared here (use the plain MaskDecoder until
-// it links).
+// The mask decoder with less than half of the arithmetic and a tenth of the memory traffic, for
+// frozen weights and prompts without a mask. The numbers are those of mask_decoder.h, its readable
+// definition, up to float rounding; a test holds the two together.
 //
-// The mask decoder with far less arithmetic, by exact re-association ("form 1"); see mask_decoder.h
-// for the readable definition, which this is tested against.
+// The identities (H heads of width e, image tokens X [N,C], position code P [N,C]):
+//   token to image   scores_h = (q_h Wk_h / sqrt(e)) (X+P)^T    the key bias shifts a softmax row
+//   by a constant: gone
+//                    output_h = (attention_h X) Wv_h^T + bv_h   rows of the attention sum to 1
+//   image to token   scores_h = (X+P) (Wq_h^T k_h / sqrt(e)) + bq_h k_h / sqrt(e)
+//                    output   = A B, A [N, T H] all heads' attention, B = rows v_h Wo_h
+// so that 256-wide image tokens meet T*H columns (56 for one click) instead of 128-wide
+// projections. In the first block X is the same for every prompt of an image: its projections are
+// made once (prepare()).
+//
+// The order of work: what block b does to the image (image to token, norm) and what block b+1 wants
+// to know of it (token to image) need only tokens that are known before, so both happen in one pass
+// over tiles of image tokens that stay in cache. Only the image tokens themselves are written to
+// memory between passes.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "models/sam/mask_decoder.h"
@@ -15,34 +30,37 @@ namespace beckon::sam {
 
 class FastMaskDecoder {
  public:
-  // Keeps a reference: the decoder must outlive this.
+  // Reads the decoder's weights; it must outlive this and its weights must not change any more.
   explicit FastMaskDecoder(const MaskDecoder& decoder);
   ~FastMaskDecoder();
 
-  // What depends on the image alone: made once for an image, read by any number of threads.
-  // image [1,h,w,C] embedding, no_mask [C] the embedding that stands for "no mask prompt",
-  // image_code [1,h,w,C].
+  // What depends on the image alone: made once, read by any number of threads.
   struct Image;
+  // image [1,h,w,C]: the embedding; no_mask [C]: what is added where no mask is given; image_code
+  // [1,h,w,C].
   std::shared_ptr<const Image> prepare(const Tensor& image, const Tensor& no_mask,
                                        const Tensor& image_code) const;
 
-  // Where the algebra pays: few tokens (T = 1 + masks + sparse), no mask prompt.
+  // True if the re-association is less work than projecting, which ends at some 16 tokens
+  // (T = 1 + masks + sparse).
   bool suits(int64_t tokens) const;
 
-  struct Choice {
-    std::vector<int64_t> masks;  // which mask logits to compute, e.g. {1,2,3}; empty: none
-  };
+  // Which of the M masks of a prompt are wanted, once its predicted IoUs [M] are known: the costly
+  // up-scaling is done for prompts with at least one.
+  using Choose = std::function<std::vector<int64_t>(int64_t prompt, std::span<const float> iou)>;
+
   struct Output {
-    Tensor masks;  // [P, masks asked for, 4h, 4w]; empty if none
-    Tensor iou;    // [P, M], all of them
+    Tensor iou;                 // predicted IoU [P,M]
+    std::vector<Tensor> masks;  // per prompt: logits [K,4h,4w] of the K masks chosen, empty if none
   };
-  // sparse [P,S,C] or none (then one prompt). `choose` may be called per prompt with its IoUs
-  // before the costly part.
-  Output forward(const Image& image, const Tensor& sparse, const std::vector<int64_t>& masks) const;
+  // sparse [P,S,C], or none for one prompt without points or box. Bit for bit the same for a prompt
+  // alone or in a batch, and for any number of threads.
+  Output forward(const Image& image, const Tensor& sparse, const Choose& choose) const;
 
  private:
-  const MaskDecoder& decoder_;
   struct Weights;
+  struct Group;
+  const MaskDecoder& decoder_;
   std::unique_ptr<const Weights> weights_;
 };
 
