@@ -32,7 +32,7 @@ struct ReadOptions {
 };
 
 struct PngOptions {
-  int level = 4;  // zlib's 0 (stored) to 9 (smallest)
+  int level = 3;  // zlib's 0 (stored) to 9 (smallest)
 };
 struct JpegOptions {
   int quality = 92;  // 1 to 100; from 90 on colours keep their full resolution (4:4:4)
