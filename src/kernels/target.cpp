@@ -25,7 +25,10 @@ bool detail::apply_target_bound() {
 }
 
 std::string target_name() {
-  const int64_t usable = hwy::SupportedTargets() & (HWY_TARGETS);
+  const int64_t supported = hwy::SupportedTargets();
+  // Asking makes Highway 1.0 forget DisableTargets until the next Update.
+  hwy::GetChosenTarget().Update(supported);
+  const int64_t usable = supported & (HWY_TARGETS);
   return hwy::TargetName(usable & -usable);
 }
 
