@@ -1,0 +1,61 @@
+#include "interrupt.h"
+
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "terminal.h"
+
+namespace beckon::cli {
+namespace {
+
+constexpr int kInterruptedCode = 130;
+
+volatile std::sig_atomic_t held = 0;
+volatile std::sig_atomic_t noted = 0;
+// Chosen before the handlers are installed: a handler may call write and _exit, hardly anything
+// else.
+const char* farewell = "beckon: interrupted\n";
+
+void on_interrupt(int) {
+  if (held > 0 && noted == 0) {
+    noted = 1;
+    return;
+  }
+  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, farewell, std::strlen(farewell));
+  ::_exit(kInterruptedCode);
+}
+
+void on_broken_pipe(int) {}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(signal, &action, nullptr);
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+  if (stderr_is_terminal()) farewell = "\r\x1b[Kbeckon: interrupted\n";  // over a progress line
+  handle(SIGINT, on_interrupt);
+  handle(SIGTERM, on_interrupt);
+  // A handler that does nothing, not SIG_IGN: programs that we start would inherit the latter.
+  handle(SIGPIPE, on_broken_pipe);
+}
+
+HoldInterrupts::HoldInterrupts() { held = held + 1; }
+HoldInterrupts::~HoldInterrupts() { held = held - 1; }
+
+bool interrupted() noexcept { return noted != 0; }
+
+void stop_if_interrupted() {
+  if (interrupted()) fail(Kind::interrupted, "interrupted");
+}
+
+}  // namespace beckon::cli

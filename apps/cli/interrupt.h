@@ -1,0 +1,26 @@
+// What Ctrl-C and SIGTERM do.
+//
+// As a rule the program ends at once with code 130: nothing it computes is worth waiting for. While
+// a HoldInterrupts lives the signal is only noted, so that files are written whole and temporary
+// ones removed; a second signal ends the program all the same.
+#pragma once
+
+namespace beckon::cli {
+
+// Also makes writing to a pipe that nobody reads an error instead of a death.
+void install_signal_handlers();
+
+class HoldInterrupts {
+ public:
+  HoldInterrupts();
+  ~HoldInterrupts();
+  HoldInterrupts(const HoldInterrupts&) = delete;
+  HoldInterrupts& operator=(const HoldInterrupts&) = delete;
+};
+
+// True once a signal came while they are held: for the callbacks of long tasks.
+bool interrupted() noexcept;
+// Throws Error(interrupted) if so.
+void stop_if_interrupted();
+
+}  // namespace beckon::cli
