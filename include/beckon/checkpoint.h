@@ -53,6 +53,9 @@ class BECKON_API Checkpoint {
   const std::string& path() const noexcept;
   // "safetensors", "pytorch", "npz", "npy", "onnx".
   const std::string& format() const noexcept;
+  // The files it was read from, in the order of their tensors: path() itself, or those of a folder
+  // that were used.
+  const std::vector<std::string>& files() const noexcept;
   // What the file says of itself beside the tensors: __metadata__ of safetensors, producer of ONNX.
   const std::map<std::string, std::string>& metadata() const noexcept;
 

@@ -115,6 +115,8 @@ const std::string& Checkpoint::path() const noexcept { return impl_->contents.pa
 
 const std::string& Checkpoint::format() const noexcept { return impl_->contents.format; }
 
+const std::vector<std::string>& Checkpoint::files() const noexcept { return impl_->contents.files; }
+
 const std::map<std::string, std::string>& Checkpoint::metadata() const noexcept {
   return impl_->contents.metadata;
 }

@@ -30,6 +30,7 @@ struct Contents {
   std::map<std::string, std::string> metadata;
   std::vector<OnnxGraph> graphs;
   uint64_t file_bytes = 0;
+  std::vector<std::string> files;
 };
 
 // More than any published model has by a factor of ten, and few enough to index in 64 MiB.

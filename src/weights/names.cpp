@@ -237,6 +237,20 @@ std::string sam_name_from_hugging_face(std::string_view from) {
   return name;
 }
 
+bool holds_sam(const Checkpoint& checkpoint) {
+  const Contents& contents = checkpoint.impl().contents;
+  for (const OnnxGraph& graph : contents.graphs)
+    for (std::string_view known :
+         {"neck.0.weight", "mask_decoder.transformer.norm_final_attn.weight"})
+      if (checkpoint.contains(graph.scope + std::string(known))) return true;
+  const auto names = checkpoint.unwrapped();
+  return contents.graphs.empty() &&
+         std::any_of(names.names().begin(), names.names().end(), [](const std::string& name) {
+           const std::string plain = without_prefixes(name);
+           return is_official(plain) || is_hugging_face(plain);
+         });
+}
+
 Checkpoint sam_names(const Checkpoint& checkpoint) {
   Contents contents = checkpoint.impl().contents;
   std::vector<Entry> entries;

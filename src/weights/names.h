@@ -21,6 +21,9 @@ namespace beckon {
 // use.
 Checkpoint sam_names(const Checkpoint& checkpoint);
 
+// True if sam_names() knows these names.
+bool holds_sam(const Checkpoint& checkpoint);
+
 // The official name for a name of Hugging Face's SamModel; the name itself if it is none of these.
 std::string sam_name_from_hugging_face(std::string_view name);
 

@@ -94,6 +94,7 @@ void append(Contents& all, Contents part, const std::string& scope) {
   }
   all.metadata.merge(part.metadata);
   all.file_bytes += part.file_bytes;
+  all.files.insert(all.files.end(), part.files.begin(), part.files.end());
   all.format = part.format;
 }
 
@@ -120,7 +121,9 @@ Contents read_shards(const fs::path& folder, const std::string& index_path) {
 
 }  // namespace
 
-Contents read_file(const File& file) {
+namespace {
+
+Contents read_by_content(const File& file) {
   const auto bytes = file->bytes();
   const std::string_view text = as_text(bytes);
   if (looks_like_safetensors(bytes)) return read_safetensors(file);
@@ -130,6 +133,14 @@ Contents read_file(const File& file) {
   if (text.starts_with("\x80") || text.starts_with("c")) return read_torch_pickle(file);
   if (looks_like_onnx(bytes)) return read_onnx(file);
   fail(Kind::model, "{}: not a checkpoint: {}", file->path(), likely_reason(text));
+}
+
+}  // namespace
+
+Contents read_file(const File& file) {
+  Contents contents = read_by_content(file);
+  contents.files = {file->path()};
+  return contents;
 }
 
 Contents read_folder(const std::string& path) {
