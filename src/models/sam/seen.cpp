@@ -1,0 +1,155 @@
+#include "models/sam/seen.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+#include "models/sam/predicted_mask.h"
+
+namespace beckon::sam {
+namespace {
+
+// Prompts whose image tokens the readable decoder holds at a time: 4 MB each, several times over.
+constexpr size_t kPlainGroup = 4;
+
+// The mask tokens that are wanted of an object.
+std::vector<int64_t> wanted_tokens(Multimask multimask, bool one_point, int64_t masks) {
+  std::vector<int64_t> tokens;
+  if (multimask == Multimask::automatic)
+    multimask = one_point ? Multimask::readings : Multimask::single;
+  if (multimask == Multimask::single) return {0};
+  for (int64_t i = multimask == Multimask::all ? 0 : 1; i < masks; ++i) tokens.push_back(i);
+  return tokens;
+}
+
+}  // namespace
+
+// Objects that have the same number of sparse tokens, and all or none a mask: what the decoder can
+// take in one go.
+struct Seen::Batch {
+  std::vector<size_t> objects;  // places in the caller's list
+  std::vector<const FramePrompt*> prompts;
+
+  int64_t size() const { return static_cast<int64_t>(prompts.size()); }
+  bool masked() const { return !prompts[0]->mask.empty(); }
+
+  // [P,S,C], or none
+  Tensor sparse(const PromptEncoder& encoder) const {
+    const int64_t tokens = prompts[0]->sparse();
+    if (tokens == 0) return {};
+    Tensor xy = Tensor::empty({size(), tokens, 2});
+    Tensor labels = Tensor::empty({size(), tokens}, DType::i64);
+    float* to = xy.data();
+    int64_t* label = labels.data_as<int64_t>();
+    for (const FramePrompt* prompt : prompts) {
+      to = std::copy(prompt->xy.begin(), prompt->xy.end(), to);
+      for (const TokenLabel l : prompt->labels) *label++ = static_cast<int64_t>(l);
+    }
+    return encoder.tokens(xy, labels);
+  }
+
+  // [P,h,w,C], or [1,1,1,C] without masks
+  Tensor dense(const PromptEncoder& encoder) const {
+    if (!masked()) return encoder.no_mask();
+    const PromptEncoderConfig& c = encoder.config();
+    Tensor masks = Tensor::empty({size(), 4 * c.grid_h, 4 * c.grid_w, 1});
+    float* to = masks.data();
+    for (const FramePrompt* prompt : prompts)
+      to = std::copy(prompt->mask.begin(), prompt->mask.end(), to);
+    return encoder.dense(masks);
+  }
+};
+
+const FastMaskDecoder::Image& Seen::prepared() const {
+  std::call_once(once_, [&] {
+    prepared_ = model->fast_decoder.prepare(embedding, model->prompt_encoder.no_mask(),
+                                            model->prompt_encoder.grid_code());
+  });
+  return *prepared_;
+}
+
+void Seen::decode(const Batch& batch, const SegmentOptions& options,
+                  std::vector<Masks>& answers) const {
+  const int64_t masks = model->config.decoder.masks();
+  const Tensor sparse = batch.sparse(model->prompt_encoder);
+  const int64_t tokens = 1 + masks + batch.prompts[0]->sparse();
+
+  const auto choose = [&](int64_t prompt, std::span<const float> iou) {
+    std::vector<int64_t> chosen;
+    const bool one_point = batch.prompts[static_cast<size_t>(prompt)]->one_point;
+    for (const int64_t token : wanted_tokens(options.multimask, one_point, masks))
+      if (iou[static_cast<size_t>(token)] > options.score_above) chosen.push_back(token);
+    return chosen;
+  };
+  const auto answer = [&](int64_t prompt, std::span<const float> iou, const Tensor& logits,
+                          bool logits_of_all) {
+    std::vector<PredictedMask> result;
+    const std::vector<int64_t> chosen = choose(prompt, iou);
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      auto mask = std::make_shared<PredictedMask::Impl>();
+      mask->score = iou[static_cast<size_t>(chosen[i])];
+      mask->token = static_cast<int>(chosen[i]);
+      // A copy of its own, so that keeping one mask does not keep the others.
+      mask->logits = logits.select(0, logits_of_all ? chosen[i] : static_cast<int64_t>(i)).clone();
+      mask->frame = frame;
+      result.emplace_back(std::move(mask));
+    }
+    std::stable_sort(result.begin(), result.end(),
+                     [](const auto& a, const auto& b) { return a.score() > b.score(); });
+    answers[batch.objects[static_cast<size_t>(prompt)]] = Masks(std::move(result));
+  };
+
+  // One prompt without tokens is all that can be said without a mask.
+  const bool fast = !batch.masked() && model->fast_decoder.suits(tokens) &&
+                    (sparse.defined() || batch.size() == 1);
+  const auto row = [&](const Tensor& iou, int64_t prompt) {
+    return std::span(std::as_const(iou).data() + prompt * masks, static_cast<size_t>(masks));
+  };
+  if (fast) {
+    const auto output = model->fast_decoder.forward(prepared(), sparse, choose);
+    for (int64_t p = 0; p < batch.size(); ++p)
+      answer(p, row(output.iou, p), output.masks[static_cast<size_t>(p)], false);
+  } else {
+    const auto output = model->mask_decoder.forward(embedding, model->prompt_encoder.grid_code(),
+                                                    sparse, batch.dense(model->prompt_encoder));
+    const Tensor iou = output.iou.contiguous();
+    for (int64_t p = 0; p < batch.size(); ++p) {
+      // Prompts that cannot be told apart (no tokens, no masks) share one row.
+      const int64_t from = std::min(p, iou.dim(0) - 1);
+      answer(p, row(iou, from), output.masks.select(0, from), true);
+    }
+  }
+}
+
+std::vector<Masks> Seen::segment(std::span<const ObjectQuery> queries,
+                                 const SegmentOptions& options) const {
+  NoGrad no_grad;
+  std::vector<FramePrompt> prompts;
+  for (size_t i = 0; i < queries.size(); ++i) {
+    const std::string name = queries.size() > 1 ? fmt::format("object {}: ", i + 1) : "";
+    prompts.push_back(to_frame(queries[i], frame, model->config.prompt, name));
+  }
+
+  std::vector<Masks> answers(queries.size());
+  std::vector<char> done(queries.size(), 0);
+  for (size_t i = 0; i < queries.size(); ++i) {
+    if (done[i]) continue;
+    Batch batch;
+    const auto same_kind = [&](const FramePrompt& p) {
+      return p.sparse() == prompts[i].sparse() && p.mask.empty() == prompts[i].mask.empty();
+    };
+    const bool fast =
+        prompts[i].mask.empty() &&
+        model->fast_decoder.suits(1 + model->config.decoder.masks() + prompts[i].sparse());
+    for (size_t j = i; j < queries.size(); ++j) {
+      if (done[j] || !same_kind(prompts[j])) continue;
+      if (!fast && batch.objects.size() == kPlainGroup) break;
+      batch.objects.push_back(j);
+      batch.prompts.push_back(&prompts[j]);
+      done[j] = 1;
+    }
+    decode(batch, options, answers);
+  }
+  return answers;
+}
+
+}  // namespace beckon::sam
