@@ -16,22 +16,6 @@ HWY_BEFORE_NAMESPACE();
 namespace beckon::kernels {
 namespace HWY_NAMESPACE {
 
-template <class Body>
-HWY_INLINE void WithActivation(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::none:
-      return body.template operator()<Activation::none>();
-    case Activation::gelu:
-      return body.template operator()<Activation::gelu>();
-    case Activation::quick_gelu:
-      return body.template operator()<Activation::quick_gelu>();
-    case Activation::relu:
-      return body.template operator()<Activation::relu>();
-    case Activation::silu:
-      return body.template operator()<Activation::silu>();
-  }
-}
-
 // kPixels neighbouring outputs at once, all channels, all taps inside the columns. `left` is the
 // column of the first tap. The inputs of one row (kPixels + 2 of them for stride 1) are loaded once
 // and used by up to three taps, a weight by all pixels: with 4 pixels 27 loads for 36

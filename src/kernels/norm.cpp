@@ -60,22 +60,6 @@ HWY_INLINE void NormalizeRow(const float* x, int64_t cols, const float* weight, 
   run(no, no);
 }
 
-template <class Body>
-HWY_INLINE void WithActivation(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::none:
-      return body.template operator()<Activation::none>();
-    case Activation::gelu:
-      return body.template operator()<Activation::gelu>();
-    case Activation::quick_gelu:
-      return body.template operator()<Activation::quick_gelu>();
-    case Activation::relu:
-      return body.template operator()<Activation::relu>();
-    case Activation::silu:
-      return body.template operator()<Activation::silu>();
-  }
-}
-
 void LayerNormRange(const float* x, int64_t rows, int64_t cols, const float* weight,
                     const float* bias, float eps, float* y, Activation activation, float* mean,
                     float* rstd) {

@@ -250,6 +250,23 @@ HWY_INLINE V Activate(D d, V x) {
   return x;
 }
 
+// Calls body.template operator()<kActivation>() for the activation known at run time.
+template <class Body>
+HWY_INLINE void WithActivation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::none:
+      return body.template operator()<Activation::none>();
+    case Activation::gelu:
+      return body.template operator()<Activation::gelu>();
+    case Activation::quick_gelu:
+      return body.template operator()<Activation::quick_gelu>();
+    case Activation::relu:
+      return body.template operator()<Activation::relu>();
+    case Activation::silu:
+      return body.template operator()<Activation::silu>();
+  }
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace beckon::kernels
