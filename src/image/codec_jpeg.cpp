@@ -123,16 +123,14 @@ class Decoder {
         rows[i] = pixels + (size_t{info_.output_scanline} + i) * stride;
       jpeg_read_scanlines(&info_, rows, count);
     }
-    jpeg_finish_decompress(&info_);
+    several_scans_ = jpeg_has_multiple_scans(&info_);
+    jpeg_finish_decompress(&info_);  // forgets the markers
     return true;
   }
 
   // After read_rows: whether every pixel was in the file. A baseline picture without its end marker
   // is whole; one in several scans may lack some of them.
-  bool whole() const {
-    return !errors_.damaged &&
-           !(errors_.cut_off && jpeg_has_multiple_scans(const_cast<j_decompress_ptr>(&info_)));
-  }
+  bool whole() const { return !errors_.damaged && !(errors_.cut_off && several_scans_); }
 
   int width() const { return static_cast<int>(info_.image_width); }
   int height() const { return static_cast<int>(info_.image_height); }
@@ -146,6 +144,7 @@ class Decoder {
   }
   bool out_of_memory() const { return errors_.error_code == JERR_OUT_OF_MEMORY; }
 
+  // After read_header and before read_rows.
   int orientation() const {
     static constexpr std::string_view kExif{"Exif\0\0", 6};
     for (auto* marker = info_.marker_list; marker; marker = marker->next) {
@@ -160,6 +159,7 @@ class Decoder {
   jpeg_decompress_struct info_{};
   ErrorManager errors_;
   jpeg_progress_mgr progress_{};
+  bool several_scans_ = false;
 };
 
 // CMYK files follow Adobe: 255 means no ink. The formula is Pillow's, rounding included.
@@ -256,14 +256,15 @@ Decoded decode_jpeg(std::span<const uint8_t> bytes, const std::string& name,
     fail(Kind::input, "{}: broken JPEG: {} bytes cannot hold the {}x{} pixels of its header", name,
          bytes.size(), decoder.width(), decoder.height());
   }
+  const int orientation = decoder.orientation();
   Image image(decoder.width(), decoder.height(), decoder.components());
   if (!decoder.read_rows(image.mutable_row(0), image.stride())) {
     fail(decoder.out_of_memory() ? Kind::resource : Kind::input, "{}: broken JPEG: {}", name,
          decoder.message());
   }
   if (!decoder.whole()) fail(Kind::input, "{}: broken JPEG: {}", name, decoder.message());
-  return {decoder.components() == 4 ? rgb_from_inverted_cmyk(image) : std::move(image),
-          decoder.orientation(), true};
+  return {decoder.components() == 4 ? rgb_from_inverted_cmyk(image) : std::move(image), orientation,
+          true};
 }
 
 }  // namespace beckon::codecs
