@@ -7,20 +7,20 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/threads.h"
+#include "beckon/error.h"
+#include "beckon/store.h"
 #include "beckon/version.h"
+#include "json.h"
 #include "kernels/target.h"
 #include "program.h"
 #include "terminal.h"
 
 namespace beckon::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // What follows "key   :" in the first such line of /proc/cpuinfo; empty where there is none.
 std::string cpuinfo(const std::string& key) {
@@ -53,14 +53,26 @@ Json examine() {
   Json report;
   report["version"] = version();
   report["system"] = fmt::format("{} {} {}", system.sysname, system.release, system.machine);
-  const std::string model = cpuinfo("model name");
-  report["cpu"] = {{"model", model.empty() ? system.machine : model},
+  const std::string cpu = cpuinfo("model name");
+  report["cpu"] = {{"model", cpu.empty() ? system.machine : cpu},
                    {"features", cpu_features()},
                    {"l2_bytes", kernels::l2_bytes()}};
   report["kernels"] = kernels::target_name();
   report["threads"] = threads();
   report["memory_bytes"] =
       static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  const Store store;
+  report["models"] = {{"folder", store.folder()}, {"present", Json::array()}};
+  for (const ModelSummary& model : store.list()) {
+    if (model.state != ModelState::present) continue;
+    Json entry = {{"name", model.name}, {"path", model.path}, {"origin", model.origin}};
+    try {
+      entry["sha256"] = store.sha256(model.name);
+    } catch (const Error& error) {
+      entry["problem"] = error.what();  // what a doctor is there to find
+    }
+    report["models"]["present"].push_back(entry);
+  }
   return report;
 }
 
@@ -79,6 +91,15 @@ std::string readable(const Json& report) {
   line("kernels", report["kernels"]);
   line("threads", fmt::format("{}", report["threads"].get<int>()));
   line("memory", human_bytes(report["memory_bytes"].get<uint64_t>()));
+  line("models", report["models"]["folder"]);
+  for (const Json& model : report["models"]["present"]) {
+    const bool well = model.contains("sha256");
+    line("", fmt::format("{}  {}", model["name"].get<std::string>(),
+                         well ? "sha256 " + model["sha256"].get<std::string>()
+                              : "problem: " + model["problem"].get<std::string>()));
+  }
+  if (report["models"]["present"].empty())
+    line("", "none is here yet; get the first with: beckon models pull mobile-sam");
   return out;
 }
 
@@ -92,8 +113,7 @@ void add_doctor(CLI::App& program) {
   command->add_flag("--json", *json, "Print one JSON object");
   command->callback([json] {
     const Json report = examine();
-    print(*json ? report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
-                : readable(report));
+    print(*json ? text_of(report) : readable(report));
   });
 }
 

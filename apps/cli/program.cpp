@@ -82,9 +82,10 @@ std::unique_ptr<CLI::App> make_program() {
   program->set_help_flag("-h,--help", "Show this help");
   program->set_version_flag("--version", std::string("beckon ") + version(),
                             "Show the version and leave");
-  program->footer("beckon doctor\nbeckon help doctor");
+  program->footer("beckon models pull mobile-sam\nbeckon help models pull");
   // One command at a time: a second command's name is then an argument, as in `beckon help doctor`.
   program->require_subcommand(0, 1);
+  add_models(*program);
   add_doctor(*program);
   add_help(*program);
   add_completion(*program);
