@@ -128,6 +128,17 @@ BECKON_API Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bi
 BECKON_API Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                                    const Conv& conv = {}, int64_t output_pad = 0);
 
+// The inverted bottleneck of mobile networks: 1x1 convolution, activation, depth-wise 3x3
+// convolution (padding 1), activation, 1x1 convolution; with a residual also + x and the activation
+// once more. The expanded map is never stored unless a gradient is wanted. Biases may be none.
+struct MbConv {
+  Tensor expand, expand_bias;        // [E,C,1,1]
+  Tensor depthwise, depthwise_bias;  // [E,1,3,3]
+  Tensor project, project_bias;      // [O,E,1,1]
+};
+BECKON_API Tensor mbconv(const Tensor& x, const MbConv& weights, int64_t stride,
+                         Activation activation, bool residual);
+
 // ---- Normalisation. ----
 // Over the last dimension; with channels last this is also the "2-d layer norm" of SAM. gamma, beta
 // [C] or none.

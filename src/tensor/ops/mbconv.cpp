@@ -1,0 +1,87 @@
+// The inverted bottleneck: one pass over the map when no gradient is wanted, else the operations it
+// stands for.
+#include "kernels/mbconv.h"
+
+#include "base/fail.h"
+#include "beckon/ops.h"
+#include "kernels/depthwise.h"
+#include "tensor/tape.h"
+
+namespace beckon {
+namespace {
+
+using kernels::PackedMatrix;
+
+// weight [O,I,1,1] as a right-hand side [I,O].
+std::shared_ptr<const PackedMatrix> packed_1x1(const Tensor& weight) {
+  static const char key = 0;
+  return derived<PackedMatrix>(weight, &key, [&] {
+    const Tensor w = weight.to(DType::f32).contiguous();
+    return kernels::pack(std::as_const(w).data(), w.dim(1), w.dim(0), 1, w.dim(1));
+  });
+}
+
+std::shared_ptr<const std::vector<float>> taps_of(const Tensor& weight) {
+  static const char key = 0;
+  return derived<std::vector<float>>(weight, &key, [&] {
+    const Tensor w = weight.to(DType::f32).contiguous();
+    return kernels::depthwise_taps(std::as_const(w).data(), w.dim(0), 9);
+  });
+}
+
+void check(const Tensor& x, const MbConv& m, int64_t stride, bool residual) {
+  const bool shapes =
+      x.rank() == 4 && m.expand.rank() == 4 && m.depthwise.rank() == 4 && m.project.rank() == 4 &&
+      m.expand.dim(1) == x.dim(3) && m.expand.dim(2) == 1 && m.expand.dim(3) == 1 &&
+      m.depthwise.shape() == Shape({m.expand.dim(0), 1, 3, 3}) &&
+      m.project.dim(1) == m.expand.dim(0) && m.project.dim(2) == 1 && m.project.dim(3) == 1;
+  if (!shapes)
+    fail(
+        Kind::usage,
+        "mbconv: x {} with weights {}, {}, {}; expected [B,H,W,C], [E,C,1,1], [E,1,3,3], [O,E,1,1]",
+        x.shape().str(), m.expand.shape().str(), m.depthwise.shape().str(),
+        m.project.shape().str());
+  if (stride != 1 && stride != 2) fail(Kind::usage, "mbconv: stride {}, expected 1 or 2", stride);
+  if (residual && (stride != 1 || m.project.dim(0) != x.dim(3)))
+    fail(Kind::usage,
+         "mbconv: a residual needs stride 1 and as many channels out as in, got {} and {} to {}",
+         stride, x.dim(3), m.project.dim(0));
+}
+
+}  // namespace
+
+Tensor mbconv(const Tensor& x, const MbConv& m, int64_t stride, Activation activation,
+              bool residual) {
+  check(x, m, stride, residual);
+  const bool one_pass = !wants_grad({&x, &m.expand, &m.expand_bias, &m.depthwise, &m.depthwise_bias,
+                                     &m.project, &m.project_bias});
+  if (!one_pass) {
+    Tensor y = conv2d(x, m.expand, m.expand_bias, {}, {activation});
+    y = conv2d(y, m.depthwise, m.depthwise_bias, Conv().stride(stride).padding(1).group(y.dim(3)),
+               {activation});
+    if (!residual) return conv2d(y, m.project, m.project_bias);
+    return conv2d(y, m.project, m.project_bias, {},
+                  {.activation = activation, .residual = x, .activation_after_residual = true});
+  }
+  const Tensor input = x.contiguous();
+  const auto bias = [](const Tensor& b) { return b.defined() ? b.data() : nullptr; };
+  const auto expand = packed_1x1(m.expand), project = packed_1x1(m.project);
+  const auto taps = taps_of(m.depthwise);
+  const kernels::MbConv block{.n = x.dim(0),
+                              .height = x.dim(1),
+                              .width = x.dim(2),
+                              .stride = stride,
+                              .expand = expand.get(),
+                              .expand_bias = bias(m.expand_bias),
+                              .taps = taps->data(),
+                              .depthwise_bias = bias(m.depthwise_bias),
+                              .project = project.get(),
+                              .project_bias = bias(m.project_bias),
+                              .activation = activation,
+                              .residual = residual};
+  Tensor y = Tensor::empty({x.dim(0), block.out_height(), block.out_width(), m.project.dim(0)});
+  kernels::mbconv(block, input.data(), y.data());
+  return y;
+}
+
+}  // namespace beckon
