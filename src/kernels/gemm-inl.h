@@ -8,6 +8,7 @@
 #define BECKON_KERNELS_GEMM_INL_H_
 #endif
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -52,56 +53,73 @@ HWY_INLINE void multiply_add_step(VF* HWY_RESTRICT acc, const float* const* HWY_
   (multiply_add_row<NV, R>(acc, base[R / 3][(R % 3) * stride + k], b), ...);
 }
 
-// out[r] = start[r] + sum over k of a[r * stride + k] * panel[k], for the rows R... and NV vectors
-// of columns; zero where `start` is null; `bias`, if any, is added at the end. Unrolled over rows
-// by the index sequence on purpose: with a loop, or with the step in a lambda, gcc 12 keeps the
-// accumulators in memory and runs at a third of the speed.
+// One tile of a product: out[r] = start[r] + sum over i < k of a[r * stride + i] * panel[i], (+
+// bias), for a few rows r and one panel.
+struct TileJob {
+  const float* a;
+  int64_t stride;
+  const float* panel;
+  int64_t k;
+  const float* start;  // null: zeros
+  int64_t start_stride;
+  const float* bias;  // null: none
+  float* out;
+  int64_t out_stride;
+  const float*
+      prefetch;  // read next, after this tile: k / 4 lines of it are brought to the level-2 cache
+};
+
+// Unrolled over the rows R... by the index sequence on purpose: with a loop, or with the step in a
+// lambda, gcc 12 keeps the accumulators in memory and runs at a third of the speed.
 template <int NV, size_t... R>
-HWY_INLINE void multiply_tile(const float* a, int64_t stride, const float* panel, int64_t k,
-                              const float* start, int64_t start_stride, const float* bias,
-                              float* out, int64_t out_stride, std::index_sequence<R...> rows) {
+HWY_INLINE void multiply_tile(const TileJob& job, std::index_sequence<R...> rows) {
   const F f;
+  const int64_t stride = job.stride, k = job.k;
+  const float* panel = job.panel;
+  const float* prefetch = job.prefetch;
+  // The lines of C are wanted at the end: fetch them during the sum.
+  ((__builtin_prefetch(job.out + R * job.out_stride, 1)), ...);
+  if constexpr (NV == 2) ((__builtin_prefetch(job.out + R * job.out_stride + kLanes, 1)), ...);
   VF acc[NV * sizeof...(R)];
-  if (start) {
-    ((acc[NV * R] = hn::LoadU(f, start + R * start_stride)), ...);
-    if constexpr (NV == 2)
-      ((acc[NV * R + 1] = hn::LoadU(f, start + R * start_stride + kLanes)), ...);
-  } else {
-    ((acc[NV * R] = hn::Zero(f)), ...);
-    if constexpr (NV == 2) ((acc[NV * R + 1] = hn::Zero(f)), ...);
-  }
+  ((acc[NV * R] = hn::Zero(f)), ...);
+  if constexpr (NV == 2) ((acc[NV * R + 1] = hn::Zero(f)), ...);
   const float* base[(sizeof...(R) + 2) / 3];
-  ((base[R / 3] = a + (R / 3) * 3 * stride), ...);
+  ((base[R / 3] = job.a + (R / 3) * 3 * stride), ...);
   int64_t i = 0;
   for (; i + 4 <= k; i += 4, panel += 4 * NV * kLanes) {
+    __builtin_prefetch(prefetch, 0, 2);
+    prefetch += 16;
     multiply_add_step<NV>(acc, base, stride, i, panel, rows);
     multiply_add_step<NV>(acc, base, stride, i + 1, panel + NV * kLanes, rows);
     multiply_add_step<NV>(acc, base, stride, i + 2, panel + 2 * NV * kLanes, rows);
     multiply_add_step<NV>(acc, base, stride, i + 3, panel + 3 * NV * kLanes, rows);
   }
   for (; i < k; ++i, panel += NV * kLanes) multiply_add_step<NV>(acc, base, stride, i, panel, rows);
-  if (bias) {
-    const VF b0 = hn::LoadU(f, bias);
+  if (job.start) {
+    ((acc[NV * R] = hn::Add(hn::LoadU(f, job.start + R * job.start_stride), acc[NV * R])), ...);
+    if constexpr (NV == 2)
+      ((acc[NV * R + 1] =
+            hn::Add(hn::LoadU(f, job.start + R * job.start_stride + kLanes), acc[NV * R + 1])),
+       ...);
+  }
+  if (job.bias) {
+    const VF b0 = hn::LoadU(f, job.bias);
     ((acc[NV * R] = hn::Add(acc[NV * R], b0)), ...);
     if constexpr (NV == 2) {
-      const VF b1 = hn::LoadU(f, bias + kLanes);
+      const VF b1 = hn::LoadU(f, job.bias + kLanes);
       ((acc[NV * R + 1] = hn::Add(acc[NV * R + 1], b1)), ...);
     }
   }
-  ((hn::StoreU(acc[NV * R], f, out + R * out_stride)), ...);
-  if constexpr (NV == 2) ((hn::StoreU(acc[NV * R + 1], f, out + R * out_stride + kLanes)), ...);
+  ((hn::StoreU(acc[NV * R], f, job.out + R * job.out_stride)), ...);
+  if constexpr (NV == 2)
+    ((hn::StoreU(acc[NV * R + 1], f, job.out + R * job.out_stride + kLanes)), ...);
 }
 
-using TileFunction = void (*)(const float* a, int64_t stride, const float* panel, int64_t k,
-                              const float* start, int64_t start_stride, const float* bias,
-                              float* out, int64_t out_stride);
+using TileFunction = void (*)(const TileJob& job);
 
 template <int NV, int kRows>
-HWY_NOINLINE void tile_kernel(const float* a, int64_t stride, const float* panel, int64_t k,
-                              const float* start, int64_t start_stride, const float* bias,
-                              float* out, int64_t out_stride) {
-  multiply_tile<NV>(a, stride, panel, k, start, start_stride, bias, out, out_stride,
-                    std::make_index_sequence<kRows>());
+HWY_NOINLINE void tile_kernel(const TileJob& job) {
+  multiply_tile<NV>(job, std::make_index_sequence<kRows>());
 }
 
 template <int NV, size_t... R>
@@ -163,40 +181,72 @@ inline void finish(const float* tile, int64_t row, int64_t rows, int64_t col, in
   }
 }
 
+// The sum over k is cut into blocks of at most this many terms: a block of a panel stays in the
+// level-1 cache while all rows use it, and sums of sums round less than one long sum. The same for
+// every instruction set.
+inline constexpr int64_t kSumBlock = 256;
+
+// Where block i of a sum over k begins: blocks differ by at most 4 terms, all but the last are
+// multiples of 4 long.
+inline int64_t sum_blocks(int64_t k) {
+  return std::max<int64_t>(1, (k + kSumBlock - 1) / kSumBlock);
+}
+inline int64_t sum_block_begin(int64_t k, int64_t i) {
+  const int64_t blocks = sum_blocks(k);
+  return i == blocks ? k : (k / 4 * i / blocks) * 4;
+}
+
 // Rows [row, row + rows) of the product, of which `a` is the first, times one panel that covers
 // `cols` columns from `col`, k steps long. Tiles have equal heights, or one row less: 50 rows are 5
-// tiles of 10, not 4 of 12 and one of 2.
+// tiles of 10, not 4 of 12 and one of 2. `partial` has room for rows * kPanel floats. `next` is
+// what will be read after this panel.
 inline void multiply_panel(const float* a, int64_t stride, int64_t k, int64_t row, int64_t rows,
-                           const float* panel, int64_t col, int64_t cols, const Epilogue& e,
-                           float* c, int64_t c_stride) {
+                           const float* panel, const float* next, int64_t col, int64_t cols,
+                           const Epilogue& e, float* c, int64_t c_stride, float* partial) {
   const bool half = cols <= kLanes;
-  const bool whole = cols == kPanel || cols == kLanes;
+  const int64_t width = half ? kLanes : kPanel;
+  const bool whole = cols == width;
   const bool direct = whole && e.activation == Activation::none && !e.residual && !e.scatter;
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-  HWY_ALIGN float tile[kTileRows * kPanel];
-  int64_t done = 0;
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t height = (rows - done + tiles - t - 1) / (tiles - t);
-    const TileFunction kernel = tile_function(height, half);
-    const float* tile_a = a + done * stride;
-    if (direct) {
-      float* out = c + (row + done) * c_stride + col;
-      kernel(tile_a, stride, panel, k, e.accumulate ? out : nullptr, c_stride,
-             e.bias ? e.bias + col : nullptr, out, c_stride);
-    } else {
-      if (e.accumulate) {
-        for (int64_t r = 0; r < height; ++r) {
-          const int64_t target = e.scatter ? e.scatter[row + done + r] : row + done + r;
-          std::memset(tile + r * kPanel, 0, kPanel * sizeof(float));
-          if (target >= 0)
-            std::memcpy(tile + r * kPanel, c + target * c_stride + col, cols * sizeof(float));
+  const int64_t blocks = sum_blocks(k);
+  if (e.accumulate && !direct) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t target = e.scatter ? e.scatter[row + r] : row + r;
+      std::memset(partial + r * kPanel, 0, kPanel * sizeof(float));
+      if (target >= 0)
+        std::memcpy(partial + r * kPanel, c + target * c_stride + col, cols * sizeof(float));
+    }
+  }
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t begin = sum_block_begin(k, block), end = sum_block_begin(k, block + 1);
+    const float* after = block + 1 < blocks ? panel + end * width : next;
+    int64_t done = 0;
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t height = (rows - done + tiles - t - 1) / (tiles - t);
+      float* sums = partial + done * kPanel;
+      TileJob job{.a = a + done * stride + begin,
+                  .stride = stride,
+                  .panel = panel + begin * width,
+                  .k = end - begin,
+                  .start = block > 0 || e.accumulate ? sums : nullptr,
+                  .start_stride = kPanel,
+                  .bias = nullptr,
+                  .out = sums,
+                  .out_stride = kPanel,
+                  .prefetch = after + t * (end - begin) / 4 * 16};
+      if (direct) {
+        float* out = c + (row + done) * c_stride + col;
+        if (e.accumulate && block == 0) job.start = out, job.start_stride = c_stride;
+        if (block + 1 == blocks) {
+          job.bias = e.bias ? e.bias + col : nullptr;
+          job.out = out, job.out_stride = c_stride;
         }
       }
-      kernel(tile_a, stride, panel, k, e.accumulate ? tile : nullptr, kPanel, nullptr, tile,
-             kPanel);
-      finish(tile, row + done, height, col, cols, e, c, c_stride);
+      tile_function(height, half)(job);
+      if (!direct && block + 1 == blocks)
+        finish(sums, row + done, height, col, cols, e, c, c_stride);
+      done += height;
     }
-    done += height;
   }
 }
 

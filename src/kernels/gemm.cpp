@@ -18,15 +18,15 @@ namespace beckon::kernels {
 namespace HWY_NAMESPACE {
 
 int64_t panel_width() { return kPanel; }
-int64_t tile_rows() { return kTileRows; }
 
 void multiply_panels(const float* a, int64_t stride, int64_t k, int64_t row, int64_t rows,
                      const PackedMatrix& b, int64_t panel_begin, int64_t panel_end,
                      const Epilogue& e, float* c, int64_t c_stride) {
+  const ScratchLease partial(rows * kPanel);
   for (int64_t p = panel_begin; p < panel_end; ++p) {
     const int64_t col = p * kPanel;
-    multiply_panel(a, stride, k, row, rows, b.panel(p), col, std::min(kPanel, b.n() - col), e, c,
-                   c_stride);
+    multiply_panel(a, stride, k, row, rows, b.panel(p), b.panel(p + 1), col,
+                   std::min(kPanel, b.n() - col), e, c, c_stride, partial.data());
   }
 }
 
@@ -39,7 +39,6 @@ namespace beckon::kernels {
 namespace {
 
 HWY_EXPORT(panel_width);
-HWY_EXPORT(tile_rows);
 HWY_EXPORT(multiply_panels);
 
 // Below this many multiply-adds a second thread costs more than it brings.
@@ -71,13 +70,10 @@ void stage(const Rows& a, int64_t k, int64_t begin, int64_t end, float* out, int
           out[(i - begin) * out_stride + j] = a.data[i * a.stride + j * a.col_stride];
 }
 
-// Rows of A that are worked on together: half of the level-2 cache, whole tiles.
-int64_t block_rows(int64_t k) {
-  const int64_t tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
-  const int64_t fit =
-      l2_bytes() / 2 / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(k, 1);
-  return std::clamp(fit / tile, int64_t{4}, int64_t{32}) * tile;
-}
+// Rows of A that are worked on together. Few, while B stays in the level-2 cache: then C is written
+// in short stretches. More when B comes from further away, so that a part of it is used often.
+// Measured: 48 is best for 320x1280 and 128x512, 96 for 768x3072 and 3072x768.
+int64_t block_rows(const PackedMatrix& b) { return b.bytes() < l2_bytes() * 7 / 8 ? 48 : 96; }
 
 // How the product is cut into tasks: row blocks times groups of panels.
 struct Cut {
@@ -87,7 +83,7 @@ struct Cut {
 
 Cut cut(int64_t m, const PackedMatrix& b, int64_t parts) {
   Cut c;
-  c.rows = block_rows(b.k());
+  c.rows = block_rows(b);
   c.row_blocks = (m + c.rows - 1) / c.rows;
   c.groups = 1;
   if (c.row_blocks < parts) {

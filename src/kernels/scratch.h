@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/mman.h>
+
 namespace beckon::kernels {
 
 struct FreeAligned {
@@ -18,9 +20,17 @@ using AlignedFloats = std::unique_ptr<float[], FreeAligned>;
 
 // `count` floats at a multiple of 64 bytes. Throws std::bad_alloc.
 inline AlignedFloats allocate_floats(int64_t count) {
-  const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 127) & ~size_t{63};
-  auto* memory = static_cast<float*>(std::aligned_alloc(64, bytes));
+  // Large blocks ask for huge pages: kernels walk many rows at once and lose some 3 % to page walks
+  // otherwise.
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t wanted = static_cast<size_t>(count) * sizeof(float) + 64;
+  const size_t alignment = wanted >= 2 * kHugePage ? kHugePage : 64;
+  const size_t bytes = (wanted + alignment - 1) / alignment * alignment;
+  auto* memory = static_cast<float*>(std::aligned_alloc(alignment, bytes));
   if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
   return AlignedFloats(memory);
 }
 

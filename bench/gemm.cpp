@@ -1,0 +1,222 @@
+// Rates of the packed matrix product at the shapes of Beckon's models, as shares of the
+// multiply-add peak measured in the same run, beside OpenBLAS, BLIS and oneDNN where they are
+// installed.
+//
+//   bench_gemm [--threads N] [--own] [--seconds S] [MxKxN ...]
+//
+// Every cell is the best of many short repetitions; "own" also prints the median. Peers run in turn
+// with own, shape by shape, so that a busy machine hurts all alike.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <dlfcn.h>
+#include <time.h>
+
+#ifdef BECKON_BENCH_ONEDNN
+#include <dnnl.hpp>
+#endif
+
+#include "base/threads.h"
+#include "kernels/gemm.h"
+#include "kernels/peak.h"
+#include "kernels/target.h"
+
+namespace {
+
+using namespace beckon;
+
+struct Shape {
+  int64_t m, k, n;
+};
+
+const std::vector<Shape> kShapes = {
+    {4096, 256, 256}, {4096, 768, 2304}, {4096, 768, 768},   {4096, 768, 3072}, {4096, 3072, 768},
+    {4096, 160, 640}, {4096, 640, 160},  {4096, 320, 1280},  {4096, 1280, 320}, {16384, 128, 512},
+    {16384, 64, 256}, {16384, 256, 64},  {65536, 64, 256},   {4096, 256, 128},  {50, 768, 3072},
+    {197, 768, 3072}, {197, 3072, 768},  {7, 256, 2048},     {7, 2048, 256},    {56, 256, 4096},
+    {64, 4096, 256},  {1, 768, 3072},    {1024, 1024, 1024}, {49, 32, 49},
+};
+
+struct Rate {
+  double best, median;
+};
+
+// Seconds: of this thread's processor time if it works alone, of the clock on the wall otherwise.
+double now(int count) {
+  timespec t;
+  clock_gettime(count == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+// GFLOP/s of a call that does 2 m k n operations.
+Rate measure(const Shape& s, double seconds, int count, const std::function<void()>& call) {
+  call();
+  double start = now(count);
+  call();
+  // Chunks of at least 1 ms.
+  const int chunk = std::max(1, static_cast<int>(1e-3 / std::max(now(count) - start, 1e-7)));
+  std::vector<double> times;
+  const double first = now(count);
+  while (times.size() < 5 || now(count) - first < seconds) {
+    start = now(count);
+    for (int i = 0; i < chunk; ++i) call();
+    times.push_back((now(count) - start) / chunk);
+  }
+  std::sort(times.begin(), times.end());
+  const double work =
+      2e-9 * static_cast<double>(s.m) * static_cast<double>(s.k) * static_cast<double>(s.n);
+  return {work / times.front(), work / times[times.size() / 2]};
+}
+
+// sgemm of a library that is loaded when it is there: no build dependency, no clash of symbols.
+class Blas {
+ public:
+  Blas(const char* library, const char* set_threads_name, int count) {
+    void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+    if (!handle) return;
+    sgemm_ = reinterpret_cast<Sgemm>(dlsym(handle, "sgemm_"));
+    if (void* set = dlsym(handle, set_threads_name)) reinterpret_cast<void (*)(long)>(set)(count);
+  }
+  bool available() const { return sgemm_ != nullptr; }
+  // Row-major C = A B is column-major C^T = B^T A^T.
+  void multiply(const Shape& s, const float* a, const float* b, float* c) const {
+    const int m = static_cast<int>(s.n), n = static_cast<int>(s.m), k = static_cast<int>(s.k);
+    const float one = 1.0f, zero = 0.0f;
+    sgemm_("N", "N", &m, &n, &k, &one, b, &m, a, &k, &zero, c, &m);
+  }
+
+ private:
+  using Sgemm = void (*)(const char*, const char*, const int*, const int*, const int*, const float*,
+                         const float*, const int*, const float*, const int*, const float*, float*,
+                         const int*);
+  Sgemm sgemm_ = nullptr;
+};
+
+#ifdef BECKON_BENCH_ONEDNN
+// Matrix product with bias (and GELU), weights in the layout of the library's choice.
+class OneDnn {
+ public:
+  OneDnn(const Shape& s, const float* a, const float* b, const float* bias, float* c, bool gelu)
+      : stream_(engine()) {
+    using namespace dnnl;
+    using tag = memory::format_tag;
+    const auto f32 = memory::data_type::f32;
+    const memory::desc a_desc({s.m, s.k}, f32, tag::ab), c_desc({s.m, s.n}, f32, tag::ab);
+    const memory::desc bias_desc({1, s.n}, f32, tag::ab), any({s.k, s.n}, f32, tag::any);
+    primitive_attr attributes;
+    if (gelu) {
+      post_ops operations;
+      operations.append_eltwise(1.0f, algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
+      attributes.set_post_ops(operations);
+    }
+    const matmul::primitive_desc desc(matmul::desc(a_desc, any, bias_desc, c_desc), attributes,
+                                      engine());
+    matmul_ = matmul(desc);
+    memory plain({{s.k, s.n}, f32, tag::ab}, engine(), const_cast<float*>(b));
+    memory packed(desc.weights_desc(), engine());
+    reorder(plain, packed).execute(stream_, plain, packed);
+    stream_.wait();
+    arguments_ = {{DNNL_ARG_SRC, memory(a_desc, engine(), const_cast<float*>(a))},
+                  {DNNL_ARG_WEIGHTS, packed},
+                  {DNNL_ARG_BIAS, memory(bias_desc, engine(), const_cast<float*>(bias))},
+                  {DNNL_ARG_DST, memory(c_desc, engine(), c)}};
+  }
+  void run() {
+    matmul_.execute(stream_, arguments_);
+    stream_.wait();
+  }
+
+ private:
+  static dnnl::engine& engine() {
+    static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+    return cpu;
+  }
+  dnnl::stream stream_;
+  dnnl::primitive matmul_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+};
+#endif
+
+double load_average() {
+  double load = 0.0;
+  return getloadavg(&load, 1) == 1 ? load : NAN;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int count = 1;
+  bool own_only = false;
+  double seconds = 0.25;
+  std::vector<Shape> shapes;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    Shape s;
+    if (argument == "--threads" && i + 1 < argc) {
+      count = std::atoi(argv[++i]);
+    } else if (argument == "--seconds" && i + 1 < argc) {
+      seconds = std::atof(argv[++i]);
+    } else if (argument == "--own") {
+      own_only = true;
+    } else if (std::sscanf(argv[i], "%ldx%ldx%ld", &s.m, &s.k, &s.n) == 3) {
+      shapes.push_back(s);
+    } else {
+      std::fprintf(stderr, "usage: bench_gemm [--threads N] [--own] [--seconds S] [MxKxN ...]\n");
+      return 2;
+    }
+  }
+  if (shapes.empty()) shapes = kShapes;
+  set_threads(count);
+  setenv("OMP_NUM_THREADS", std::to_string(count).c_str(), 1);
+  const Blas openblas(own_only ? "" : "libopenblas.so.0", "openblas_set_num_threads", count);
+  const Blas blis(own_only ? "" : "libblis.so.4", "bli_thread_set_num_threads", count);
+
+  double peak = kernels::fma_peak(count, 0.3);
+  std::printf("%s, %d thread(s), peak %.0f GFLOP/s, load %.2f\n", kernels::target_name().c_str(),
+              count, peak, load_average());
+  std::printf("%-16s %22s %16s %9s %9s %9s %12s\n", "MxKxN, GFLOP/s", "own (share, median)",
+              "own+bias+GELU", "OpenBLAS", "BLIS", "oneDNN", "oneDNN+GELU");
+  for (const Shape& s : shapes) {
+    std::vector<float> a(static_cast<size_t>(s.m * s.k)), b(static_cast<size_t>(s.k * s.n));
+    std::vector<float> c(static_cast<size_t>(s.m * s.n)), bias(static_cast<size_t>(s.n), 0.5f);
+    for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i * 7 % 13) * 0.1f - 0.6f;
+    for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i * 5 % 11) * 0.1f - 0.5f;
+    const kernels::PackedMatrix packed = kernels::pack(b.data(), s.k, s.n, s.n, 1);
+    const kernels::Rows rows{.data = a.data(), .stride = s.k};
+    const kernels::Epilogue gelu{.bias = bias.data(), .activation = Activation::gelu};
+    const Rate own = measure(s, seconds, count, [&] {
+      kernels::gemm(s.m, rows, packed, {.bias = bias.data()}, c.data(), s.n);
+    });
+    const Rate own_gelu =
+        measure(s, seconds, count, [&] { kernels::gemm(s.m, rows, packed, gelu, c.data(), s.n); });
+    const std::string name =
+        std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
+    std::printf("%-16s %7.1f (%3.0f%%) %7.1f %9.1f (%3.0f%%)", name.c_str(), own.best,
+                100 * own.best / peak, own.median, own_gelu.best, 100 * own_gelu.best / peak);
+    for (const Blas* blas : {&openblas, &blis}) {
+      if (!blas->available()) {
+        std::printf(" %9s", "-");
+        continue;
+      }
+      const Rate rate =
+          measure(s, seconds, count, [&] { blas->multiply(s, a.data(), b.data(), c.data()); });
+      std::printf(" %9.1f", rate.best);
+    }
+#ifdef BECKON_BENCH_ONEDNN
+    for (const bool with_gelu : {false, true}) {
+      if (own_only) continue;
+      OneDnn peer(s, a.data(), b.data(), bias.data(), c.data(), with_gelu);
+      std::printf(" %9.1f", measure(s, seconds, count, [&] { peer.run(); }).best);
+    }
+#endif
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+  std::printf("load %.2f\n", load_average());
+}
