@@ -1,10 +1,10 @@
 // What hostile files have coming.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "beckon/checkpoint.h"
 #include "support/check.h"
@@ -12,8 +12,9 @@
 
 namespace beckon::test {
 
-// Opening the file, and reading all its tensors if it opens, must end in an Error of this kind, in one line that has the
-// path and `part`, soon. The clock allows for sanitizers and a busy machine; the promise is 100 ms.
+// Opening the file, and reading all its tensors if it opens, must end in an Error of this kind, in
+// one line that has the path and `part`, soon. The clock allows for sanitizers and a busy machine;
+// the promise is 100 ms.
 inline void expect_refused(const std::string& bytes, Kind kind, const std::string& part) {
   TempDir folder;
   const std::string path = folder.write("hostile", bytes);
@@ -21,7 +22,8 @@ inline void expect_refused(const std::string& bytes, Kind kind, const std::strin
   try {
     const Checkpoint file = Checkpoint::open(path);
     for (const std::string& name : file.names()) file.f32(name);
-    ADD_FAILURE() << "opened with " << file.names().size() << " tensors, expected an error about " << part;
+    ADD_FAILURE() << "opened with " << file.names().size() << " tensors, expected an error about "
+                  << part;
   } catch (const Error& error) {
     const std::string message = error.what();
     EXPECT_EQ(kind_name(error.kind()), std::string(kind_name(kind))) << message;

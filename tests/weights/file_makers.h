@@ -1,14 +1,14 @@
 // Makes small checkpoint files byte by byte, as the programs write them that own the formats.
 #pragma once
 
-#include <zlib.h>
-
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <zlib.h>
 
 namespace beckon::test {
 
@@ -33,7 +33,8 @@ inline std::string safetensors(std::string header, const std::string& data, bool
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// A zip file. Fields of a member can be set to lies before text() puts the directory behind the members.
+// A zip file. Fields of a member can be set to lies before text() puts the directory behind the
+// members.
 class ZipMaker {
  public:
   struct Member {
@@ -47,7 +48,8 @@ class ZipMaker {
   };
 
   Member& store(const std::string& name, const std::string& data) {
-    members.push_back({name, data, static_cast<uint32_t>(data.size()), 0, 0, checksum(data), "", -1, ""});
+    members.push_back(
+        {name, data, static_cast<uint32_t>(data.size()), 0, 0, checksum(data), "", -1, ""});
     return members.back();
   }
 
@@ -62,7 +64,8 @@ class ZipMaker {
     ::deflate(&stream, Z_FINISH);
     packed.resize(stream.total_out);
     deflateEnd(&stream);
-    members.push_back({name, packed, static_cast<uint32_t>(data.size()), 8, 0, checksum(data), "", -1, ""});
+    members.push_back(
+        {name, packed, static_cast<uint32_t>(data.size()), 8, 0, checksum(data), "", -1, ""});
     return members.back();
   }
 
@@ -78,26 +81,28 @@ class ZipMaker {
         const uint16_t padding = static_cast<uint16_t>((64 - begin % 64) % 64);
         extra = "FB" + little(padding) + std::string(padding, 'Z');
       }
-      out += "PK\x03\x04" + little<uint16_t>(20) + little(member.flags) + little(member.method) + little<uint32_t>(0) +
-             little(member.crc) + little(static_cast<uint32_t>(member.data.size())) + little(member.size) +
-             little(static_cast<uint16_t>(local_name.size())) + little(static_cast<uint16_t>(extra.size())) +
-             local_name + extra + member.data;
-      directory += "PK\x01\x02" + little<uint16_t>(20) + little<uint16_t>(20) + little(member.flags) +
-                   little(member.method) + little<uint32_t>(0) + little(member.crc) +
-                   little(static_cast<uint32_t>(member.data.size())) + little(member.size) +
-                   little(static_cast<uint16_t>(member.name.size())) +
-                   little(static_cast<uint16_t>(member.extra.size())) + little<uint16_t>(0) + std::string(8, '\0') +
-                   little(member.offset < 0 ? offset : static_cast<uint32_t>(member.offset)) + member.name +
-                   member.extra;
+      out += "PK\x03\x04" + little<uint16_t>(20) + little(member.flags) + little(member.method) +
+             little<uint32_t>(0) + little(member.crc) +
+             little(static_cast<uint32_t>(member.data.size())) + little(member.size) +
+             little(static_cast<uint16_t>(local_name.size())) +
+             little(static_cast<uint16_t>(extra.size())) + local_name + extra + member.data;
+      directory += "PK\x01\x02" + little<uint16_t>(20) + little<uint16_t>(20) +
+                   little(member.flags) + little(member.method) + little<uint32_t>(0) +
+                   little(member.crc) + little(static_cast<uint32_t>(member.data.size())) +
+                   little(member.size) + little(static_cast<uint16_t>(member.name.size())) +
+                   little(static_cast<uint16_t>(member.extra.size())) + little<uint16_t>(0) +
+                   std::string(8, '\0') +
+                   little(member.offset < 0 ? offset : static_cast<uint32_t>(member.offset)) +
+                   member.name + member.extra;
     }
     const uint64_t begin = out.size();
     const uint64_t count = members.size();
     out += directory;
     if (zip64) {
       const uint64_t record = out.size();
-      out += "PK\x06\x06" + little<uint64_t>(44) + little<uint16_t>(45) + little<uint16_t>(45) + little<uint32_t>(0) +
-             little<uint32_t>(0) + little(count) + little(count) + little<uint64_t>(directory.size()) +
-             little(begin + zip64_lie);
+      out += "PK\x06\x06" + little<uint64_t>(44) + little<uint16_t>(45) + little<uint16_t>(45) +
+             little<uint32_t>(0) + little<uint32_t>(0) + little(count) + little(count) +
+             little<uint64_t>(directory.size()) + little(begin + zip64_lie);
       out += "PK\x06\x07" + little<uint32_t>(0) + little(record) + little<uint32_t>(1);
     }
     const auto small = static_cast<uint16_t>(count);
@@ -112,7 +117,8 @@ class ZipMaker {
 
  private:
   static uint32_t checksum(const std::string& data) {
-    return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(data.data()), data.size()));
+    return static_cast<uint32_t>(
+        crc32_z(0, reinterpret_cast<const Bytef*>(data.data()), data.size()));
   }
 };
 
@@ -123,7 +129,9 @@ namespace pickled {
 inline std::string global(const std::string& module, const std::string& name) {
   return "c" + module + "\n" + name + "\n";
 }
-inline std::string text(const std::string& value) { return "X" + little(static_cast<uint32_t>(value.size())) + value; }
+inline std::string text(const std::string& value) {
+  return "X" + little(static_cast<uint32_t>(value.size())) + value;
+}
 inline std::string integer(int64_t value) {
   if (value >= 0 && value < 256) return "K" + little(static_cast<uint8_t>(value));
   if (value == static_cast<int32_t>(value)) return "J" + little(static_cast<int32_t>(value));
@@ -144,9 +152,10 @@ struct Tensor {
 
 // legacy files have a sixth part in the persistent id: None for a storage that is no view.
 inline std::string tensor(const Tensor& t, bool legacy = false) {
-  return global("torch._utils", "_rebuild_tensor_v2") + "((" + text("storage") + global("torch", t.type) + text(t.key) +
-         text("cpu") + integer(t.elements) + (legacy ? "N" : "") + "tQ" + integer(t.offset) + tuple(t.shape) +
-         tuple(t.strides) + "\x89" + global("collections", "OrderedDict") + ")RtR";
+  return global("torch._utils", "_rebuild_tensor_v2") + "((" + text("storage") +
+         global("torch", t.type) + text(t.key) + text("cpu") + integer(t.elements) +
+         (legacy ? "N" : "") + "tQ" + integer(t.offset) + tuple(t.shape) + tuple(t.strides) +
+         "\x89" + global("collections", "OrderedDict") + ")RtR";
 }
 
 inline std::string dict(const std::vector<std::pair<std::string, std::string>>& items) {
@@ -165,7 +174,8 @@ inline std::string pickle(const std::string& body) { return "\x80\x02" + body + 
 
 using Storages = std::vector<std::pair<std::string, std::string>>;
 
-inline std::string torch_zip(const std::string& object, const Storages& storages, const std::string& top = "archive") {
+inline std::string torch_zip(const std::string& object, const Storages& storages,
+                             const std::string& top = "archive") {
   ZipMaker zip;
   zip.store(top + "/data.pkl", pickled::pickle(object));
   zip.store(top + "/byteorder", "little");
@@ -175,7 +185,8 @@ inline std::string torch_zip(const std::string& object, const Storages& storages
 }
 
 // `width`: bytes of an element, the same for all storages here.
-inline std::string torch_legacy(const std::string& object, const Storages& storages, size_t width = 4) {
+inline std::string torch_legacy(const std::string& object, const Storages& storages,
+                                size_t width = 4) {
   using namespace pickled;
   std::string keys = "](", data;
   for (const auto& [key, bytes] : storages) {
@@ -183,18 +194,20 @@ inline std::string torch_legacy(const std::string& object, const Storages& stora
     data += little<uint64_t>(bytes.size() / width) + bytes;
   }
   return std::string("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.", 15) + pickle("M\xe9\x03") +
-         pickle(dict({{"protocol_version", "M\xe9\x03"}, {"little_endian", "\x88"}})) + pickle(object) +
-         pickle(keys + "e") + data;
+         pickle(dict({{"protocol_version", "M\xe9\x03"}, {"little_endian", "\x88"}})) +
+         pickle(object) + pickle(keys + "e") + data;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 inline std::string npy(const std::string& descr, const std::string& shape, const std::string& data,
                        bool fortran = false) {
-  std::string header = "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") +
+  std::string header = "{'descr': '" + descr +
+                       "', 'fortran_order': " + (fortran ? "True" : "False") +
                        ", 'shape': " + shape + ", }";
   while ((10 + header.size() + 1) % 64 != 0) header += ' ';
   header += '\n';
-  return std::string("\x93NUMPY\x01\x00", 8) + little(static_cast<uint16_t>(header.size())) + header + data;
+  return std::string("\x93NUMPY\x01\x00", 8) + little(static_cast<uint16_t>(header.size())) +
+         header + data;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -213,26 +226,31 @@ inline std::string field(int id, int64_t value) {
   return varint(static_cast<uint64_t>(id) << 3) + varint(static_cast<uint64_t>(value));
 }
 
-inline std::string tensor(const std::string& name, const std::vector<int64_t>& dims, int type, const std::string& values) {
+inline std::string tensor(const std::string& name, const std::vector<int64_t>& dims, int type,
+                          const std::string& values) {
   std::string out;
   for (int64_t dim : dims) out += field(1, dim);
   return out + field(2, static_cast<int64_t>(type)) + values + field(8, name);
 }
 inline std::string raw(const std::string& bytes) { return field(9, bytes); }
-inline std::string floats(const std::string& name, const std::vector<int64_t>& dims, const std::vector<float>& values) {
+inline std::string floats(const std::string& name, const std::vector<int64_t>& dims,
+                          const std::vector<float>& values) {
   return field(5, tensor(name, dims, 1, raw(bytes_of(values))));
 }
-inline std::string node(const std::string& op, const std::string& name, const std::vector<std::string>& inputs,
-                        const std::string& output, const std::string& attributes = "") {
+inline std::string node(const std::string& op, const std::string& name,
+                        const std::vector<std::string>& inputs, const std::string& output,
+                        const std::string& attributes = "") {
   std::string out;
   for (const std::string& input : inputs) out += field(1, input);
   return field(1, out + field(2, output) + field(3, name) + field(4, op) + attributes);
 }
-inline std::string constant(const std::string& name, const std::string& output, const std::string& tensor) {
+inline std::string constant(const std::string& name, const std::string& output,
+                            const std::string& tensor) {
   return node("Constant", name, {}, output, field(5, field(1, "value") + field(5, tensor)));
 }
 inline std::string model(const std::string& graph) {
-  return field(1, 7) + field(2, "pytorch") + field(7, graph + field(2, "main_graph")) + field(8, field(2, 12));
+  return field(1, 7) + field(2, "pytorch") + field(7, graph + field(2, "main_graph")) +
+         field(8, field(2, 12));
 }
 
 }  // namespace onnx

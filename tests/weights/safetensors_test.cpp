@@ -32,11 +32,12 @@ TEST(Safetensors, ReadsNamesShapesTypesAndValues) {
 }
 
 TEST(Safetensors, EveryElementTypeIsConverted) {
-  const std::string data = bytes_of<double>({-0.5, 2}) + bytes_of<uint64_t>({1, 2}) + bytes_of<uint32_t>({3, 4}) +
-                           bytes_of<int32_t>({-3, 4}) + bytes_of<uint16_t>({0x3c00, 0xc000}) +
+  const std::string data = bytes_of<double>({-0.5, 2}) + bytes_of<uint64_t>({1, 2}) +
+                           bytes_of<uint32_t>({3, 4}) + bytes_of<int32_t>({-3, 4}) +
+                           bytes_of<uint16_t>({0x3c00, 0xc000}) +
                            bytes_of<uint16_t>({0x3f80, 0xc000}) + bytes_of<int16_t>({-5, 6}) +
-                           bytes_of<uint16_t>({65535, 6}) + bytes_of<int8_t>({-7, 8}) + bytes_of<uint8_t>({200, 1}) +
-                           bytes_of<uint8_t>({0, 3});
+                           bytes_of<uint16_t>({65535, 6}) + bytes_of<int8_t>({-7, 8}) +
+                           bytes_of<uint8_t>({200, 1}) + bytes_of<uint8_t>({0, 3});
   struct Case {
     const char* name;
     size_t width;
@@ -44,10 +45,12 @@ TEST(Safetensors, EveryElementTypeIsConverted) {
     std::vector<float> values;
   };
   const std::vector<Case> cases = {
-      {"F64", 8, DType::f64, {-0.5f, 2}}, {"U64", 8, DType::i64, {1, 2}},   {"U32", 4, DType::i64, {3, 4}},
-      {"I32", 4, DType::i32, {-3, 4}},    {"F16", 2, DType::f16, {1, -2}},  {"BF16", 2, DType::bf16, {1, -2}},
-      {"I16", 2, DType::i32, {-5, 6}},    {"U16", 2, DType::i32, {65535, 6}}, {"I8", 1, DType::i32, {-7, 8}},
-      {"U8", 1, DType::u8, {200, 1}},     {"BOOL", 1, DType::boolean, {0, 1}}};
+      {"F64", 8, DType::f64, {-0.5f, 2}}, {"U64", 8, DType::i64, {1, 2}},
+      {"U32", 4, DType::i64, {3, 4}},     {"I32", 4, DType::i32, {-3, 4}},
+      {"F16", 2, DType::f16, {1, -2}},    {"BF16", 2, DType::bf16, {1, -2}},
+      {"I16", 2, DType::i32, {-5, 6}},    {"U16", 2, DType::i32, {65535, 6}},
+      {"I8", 1, DType::i32, {-7, 8}},     {"U8", 1, DType::u8, {200, 1}},
+      {"BOOL", 1, DType::boolean, {0, 1}}};
   std::string header = "{";
   size_t offset = 0;
   for (const Case& c : cases) {
@@ -80,8 +83,8 @@ TEST(Safetensors, AlignedFloatsAreReadInPlace) {
   // The same values at an odd place are not offered: a float pointer there would be undefined.
   std::string header = kTwo;
   while ((header.size() + 8) % 4 != 1) header += ' ';
-  const Checkpoint odd = Checkpoint::open(
-      folder.write("y", safetensors(header, bytes_of<float>({1, 2, 3, 4}) + little<int64_t>(0), false)));
+  const Checkpoint odd = Checkpoint::open(folder.write(
+      "y", safetensors(header, bytes_of<float>({1, 2, 3, 4}) + little<int64_t>(0), false)));
   EXPECT_FALSE(odd.raw("b"));
   EXPECT_EQ(odd.f32("b"), (std::vector<float>{1, 2, 3, 4}));
 }
@@ -91,12 +94,13 @@ TEST(Safetensors, WrittenFilesReadTheSameAndAreAligned) {
   const std::vector<uint8_t> bytes = {1, 2, 3};
   const std::vector<float> floats = {0.25f, -1};
   const std::vector<int64_t> integers = {int64_t{1} << 40};
-  write_safetensors(folder / "x",
-                    std::vector<TensorBytes>{{"small", DType::u8, {3}, std::as_bytes(std::span(bytes))},
-                                             {"f/\"\n", DType::f32, {2, 1}, std::as_bytes(std::span(floats))},
-                                             {"i", DType::i64, {}, std::as_bytes(std::span(integers))},
-                                             {"none", DType::f32, {0, 7}, {}}},
-                    {{"who", "me"}});
+  write_safetensors(
+      folder / "x",
+      std::vector<TensorBytes>{{"small", DType::u8, {3}, std::as_bytes(std::span(bytes))},
+                               {"f/\"\n", DType::f32, {2, 1}, std::as_bytes(std::span(floats))},
+                               {"i", DType::i64, {}, std::as_bytes(std::span(integers))},
+                               {"none", DType::f32, {0, 7}, {}}},
+      {{"who", "me"}});
   const Checkpoint file = Checkpoint::open(folder / "x");
   EXPECT_EQ(file.f32("f/\"\n"), floats);
   EXPECT_EQ(file.i64("i"), integers);
@@ -127,10 +131,11 @@ TEST(Safetensors, WritingRefusesWhatDoesNotFit) {
     write_safetensors(folder / "x", std::vector<TensorBytes>{{"a", DType::f32, {2}, bytes}});
   });
   expect_error(Kind::usage, "'a'", [&] {
-    write_safetensors(folder / "x",
-                      std::vector<TensorBytes>{{"a", DType::f32, {1}, bytes}, {"a", DType::f32, {1}, bytes}});
+    write_safetensors(folder / "x", std::vector<TensorBytes>{{"a", DType::f32, {1}, bytes},
+                                                             {"a", DType::f32, {1}, bytes}});
   });
-  expect_error(Kind::output, "nowhere", [&] { write_safetensors(folder / "nowhere/x", std::vector<TensorBytes>{}); });
+  expect_error(Kind::output, "nowhere",
+               [&] { write_safetensors(folder / "nowhere/x", std::vector<TensorBytes>{}); });
   EXPECT_FALSE(std::filesystem::exists(folder / "x"));
 }
 
@@ -138,8 +143,10 @@ TEST(Safetensors, EveryTruncationIsAnError) { expect_all_prefixes_refused(two_te
 
 TEST(Safetensors, HostileHeadersAreErrorsWithAPlace) {
   const std::string data(24, '\0');
-  const auto tensor = [](const std::string& shape, const std::string& offsets, const char* dtype = "F32") {
-    return R"({"dtype":")" + std::string(dtype) + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
+  const auto tensor = [](const std::string& shape, const std::string& offsets,
+                         const char* dtype = "F32") {
+    return R"({"dtype":")" + std::string(dtype) + R"(","shape":)" + shape + R"(,"data_offsets":)" +
+           offsets + "}";
   };
   const auto with = [&](const std::string& a, const std::string& b = "") {
     return safetensors(R"({"a":)" + a + (b.empty() ? "" : R"(,"b":)" + b) + "}", data);
@@ -151,7 +158,8 @@ TEST(Safetensors, HostileHeadersAreErrorsWithAPlace) {
     const char* part;
   };
   const std::vector<Case> cases = {
-      {"header longer than the file", little<uint64_t>(1000) + "{\"a\":1}", Kind::model, "header of 1000 bytes"},
+      {"header longer than the file", little<uint64_t>(1000) + "{\"a\":1}", Kind::model,
+       "header of 1000 bytes"},
       {"header length overflows", little<uint64_t>(~0ull) + "{\"a\":1}", Kind::model, "checkpoint"},
       {"not JSON", safetensors("{\"a\":}", data), Kind::model, "not valid JSON at byte"},
       {"text after the object", safetensors("{} x", ""), Kind::model, "not valid JSON"},
@@ -161,28 +169,41 @@ TEST(Safetensors, HostileHeadersAreErrorsWithAPlace) {
       {"past the end", with(tensor("[10]", "[0,40]")), Kind::model, "not within the 24 bytes"},
       {"backwards", with(tensor("[6]", "[24,0]")), Kind::model, "not within"},
       {"wrong size", with(tensor("[5]", "[0,24]")), Kind::model, "shape [5] wants 20"},
-      {"sizes overflow", with(tensor("[4294967296,4294967296,4]", "[0,24]")), Kind::model, "overflow"},
-      {"sizes overflow with a zero", with(tensor("[0,4294967296,4294967296]", "[0,0]")), Kind::model, "overflow"},
-      {"size over 63 bits", with(tensor("[18446744073709551615]", "[0,24]")), Kind::model, "size 18446744073709551615"},
+      {"sizes overflow", with(tensor("[4294967296,4294967296,4]", "[0,24]")), Kind::model,
+       "overflow"},
+      {"sizes overflow with a zero", with(tensor("[0,4294967296,4294967296]", "[0,0]")),
+       Kind::model, "overflow"},
+      {"size over 63 bits", with(tensor("[18446744073709551615]", "[0,24]")), Kind::model,
+       "size 18446744073709551615"},
       {"size over 64 bits", with(tensor("[99999999999999999999]", "[0,24]")), Kind::model, "'a'"},
       {"negative size", with(tensor("[-6]", "[0,24]")), Kind::model, "found -6"},
       {"fraction", with(tensor("[1.5]", "[0,24]")), Kind::model, "found 1.5"},
-      {"nine dimensions", with(tensor("[1,1,1,1,1,1,1,1,6]", "[0,24]")), Kind::unsupported, "more than 8 dimensions"},
+      {"nine dimensions", with(tensor("[1,1,1,1,1,1,1,1,6]", "[0,24]")), Kind::unsupported,
+       "more than 8 dimensions"},
       {"one offset", with(tensor("[6]", "[24]")), Kind::model, "two data_offsets"},
       {"three offsets", with(tensor("[6]", "[0,12,24]")), Kind::model, "more than two"},
       {"float8", with(tensor("[24]", "[0,24]", "F8_E4M3")), Kind::unsupported, "'F8_E4M3'"},
       {"type is a number", safetensors(R"({"a":{"dtype":3}})", data), Kind::model, "found 3"},
-      {"no shape", safetensors(R"({"a":{"dtype":"U8","data_offsets":[0,24]}})", data), Kind::model, "not all of"},
-      {"twice", with(tensor("[3]", "[0,12]"), tensor("[3]", "[12,24]") + R"(,"a":)" + tensor("[0]", "[24,24]")),
+      {"no shape", safetensors(R"({"a":{"dtype":"U8","data_offsets":[0,24]}})", data), Kind::model,
+       "not all of"},
+      {"twice",
+       with(tensor("[3]", "[0,12]"),
+            tensor("[3]", "[12,24]") + R"(,"a":)" + tensor("[0]", "[24,24]")),
        Kind::model, "'a' occurs twice"},
-      {"key twice", safetensors(R"({"a":{"dtype":"U8","dtype":"U8"}})", data), Kind::model, "repeated key 'dtype'"},
-      {"unknown key", safetensors(R"({"a":{"colour":"U8"}})", data), Kind::model, "unknown or repeated key 'colour'"},
+      {"key twice", safetensors(R"({"a":{"dtype":"U8","dtype":"U8"}})", data), Kind::model,
+       "repeated key 'dtype'"},
+      {"unknown key", safetensors(R"({"a":{"colour":"U8"}})", data), Kind::model,
+       "unknown or repeated key 'colour'"},
       {"deep", safetensors("{\"a\":" + std::string(100'000, '['), ""), Kind::model, "found a list"},
-      {"deep objects", safetensors("{\"a\":{\"dtype\":{\"x\":{}}}}", ""), Kind::model, "found an object"},
-      {"metadata of numbers", safetensors(R"({"__metadata__":{"a":1}})", ""), Kind::model, "found 1"},
-      {"metadata twice", safetensors(R"({"__metadata__":{},"__metadata__":{}})", ""), Kind::model, "twice"},
+      {"deep objects", safetensors("{\"a\":{\"dtype\":{\"x\":{}}}}", ""), Kind::model,
+       "found an object"},
+      {"metadata of numbers", safetensors(R"({"__metadata__":{"a":1}})", ""), Kind::model,
+       "found 1"},
+      {"metadata twice", safetensors(R"({"__metadata__":{},"__metadata__":{}})", ""), Kind::model,
+       "twice"},
       {"line break in a name", safetensors("{\"a\\nb\":1}", ""), Kind::model, "'a?b'"},
-      {"name too long", safetensors("{\"" + std::string(2000, 'n') + "\":" + tensor("[0]", "[0,0]") + "}", ""),
+      {"name too long",
+       safetensors("{\"" + std::string(2000, 'n') + "\":" + tensor("[0]", "[0,0]") + "}", ""),
        Kind::resource, "2000 characters"},
   };
   for (const Case& c : cases) {
@@ -194,7 +215,8 @@ TEST(Safetensors, HostileHeadersAreErrorsWithAPlace) {
 TEST(Safetensors, MoreTensorsThanTheLimitAreRefused) {
   std::string header = "{\"first\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
   for (int i = 0; i < 100'000; ++i)
-    header += ",\"" + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    header +=
+        ",\"" + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
   TempDir folder;
   const std::string path = folder.write("x", safetensors(header + "}", ""));
   expect_error(Kind::resource, "more than 100000 tensors", [&] { Checkpoint::open(path); });

@@ -37,7 +37,8 @@ void expect_views(const Checkpoint& file) {
 
 TEST(Torch, ZipFilesShareStoragesBetweenViews) {
   TempDir folder;
-  const Checkpoint file = Checkpoint::open(folder.write("x.pth", torch_zip(views(false), kSix, "sam_vit_b_01ec64")));
+  const Checkpoint file =
+      Checkpoint::open(folder.write("x.pth", torch_zip(views(false), kSix, "sam_vit_b_01ec64")));
   expect_views(file);
   EXPECT_TRUE(file.raw("matrix"));
 }
@@ -68,7 +69,8 @@ TEST(Torch, ElementTypes) {
   for (const Case& c : cases) {
     SCOPED_TRACE(c.type);
     const Checkpoint file = Checkpoint::open(folder.write(
-        "x", torch_zip(ordered_dict({{"t", tensor({c.type, "0", 2, 0, {2}, {1}})}}), {{"0", c.bytes}})));
+        "x",
+        torch_zip(ordered_dict({{"t", tensor({c.type, "0", 2, 0, {2}, {1}})}}), {{"0", c.bytes}})));
     EXPECT_EQ(file.info("t").dtype, c.offered);
     EXPECT_EQ(file.f32("t"), c.values);
   }
@@ -80,9 +82,11 @@ TEST(Torch, NestedDictionariesAreFlattenedAndUnwrapped) {
                                 global("collections", "OrderedDict") + ")RtR";
   const std::string object = dict(
       {{"epoch", integer(7)},
-       {"args", global("argparse", "Namespace") + ")\x81" + dict({{"lr", "G" + std::string(8, '\0')}}) + "b"},
+       {"args", global("argparse", "Namespace") + ")\x81" +
+                    dict({{"lr", "G" + std::string(8, '\0')}}) + "b"},
        {"state_dict", ordered_dict({{"module.w", parameter}}) + dict({{"_metadata", "}"}}) + "b"},
-       {"optimizer", dict({{"steps", "](" + tensor({"FloatStorage", "0", 6, 2, {1}, {1}}) + "Ne"}})},
+       {"optimizer",
+        dict({{"steps", "](" + tensor({"FloatStorage", "0", 6, 2, {1}, {1}}) + "Ne"}})},
        {"best", global("numpy.core.multiarray", "scalar") + "(NU\x01xtR"}});
   TempDir folder;
   const Checkpoint file = Checkpoint::open(folder.write("x", torch_zip(object, kSix)));
@@ -128,7 +132,8 @@ TEST(Torch, ACallIsAnErrorThatNamesIt) {
       {"eval", global("builtins", "eval") + text("1") + "\x85R", "'builtins.eval'"},
       {"getattr", global("__builtin__", "getattr"), "'__builtin__.getattr'"},
       {"by the stack", text("posix") + text("system") + "\x93", "'posix.system'"},
-      {"a dotted name", text("torch") + text("_utils._rebuild_tensor_v2") + "\x93", "'torch._utils._rebuild"},
+      {"a dotted name", text("torch") + text("_utils._rebuild_tensor_v2") + "\x93",
+       "'torch._utils._rebuild"},
       {"numpy object", global("numpy.core.multiarray", "_reconstruct2"), "_reconstruct2"},
       {"a class of the user", global("__main__", "Net") + ")\x81", "'__main__.Net'"},
       {"TorchScript", global("__torch__.net", "Net") + ")\x81", "TorchScript"},
@@ -147,7 +152,8 @@ TEST(Torch, ACallIsAnErrorThatNamesIt) {
 }
 
 TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {
-  const auto t = [](std::vector<int64_t> shape, std::vector<int64_t> strides, int64_t offset = 0, int64_t held = 6) {
+  const auto t = [](std::vector<int64_t> shape, std::vector<int64_t> strides, int64_t offset = 0,
+                    int64_t held = 6) {
     return ordered_dict({{"t", tensor({"FloatStorage", "0", held, offset, shape, strides})}});
   };
   std::string deep;
@@ -177,18 +183,24 @@ TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {
       {"strides overflow", t({3, 3}, {INT64_MAX, 1}), Kind::model, "overflow"},
       {"expanded without end", t({huge}, {0}), Kind::resource, "more than twice the file"},
       {"ranks differ", t({2}, {1, 1}), Kind::model, "1 sizes and 2 strides"},
-      {"nine dimensions", t({1, 1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1, 1}), Kind::unsupported, "9 dim"},
+      {"nine dimensions", t({1, 1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1, 1}),
+       Kind::unsupported, "9 dim"},
       {"storage larger than it is", t({2}, {1}, 0, 7), Kind::model, "has 24 bytes, 7 elements"},
       {"storage of negative size", t({2}, {1}, 0, -7), Kind::model, "negative size"},
-      {"no such storage", ordered_dict({{"t", tensor({"FloatStorage", "9", 1, 0, {1}, {1}})}}), Kind::model, "'9'"},
+      {"no such storage", ordered_dict({{"t", tensor({"FloatStorage", "9", 1, 0, {1}, {1}})}}),
+       Kind::model, "'9'"},
       {"no tensor", ordered_dict({{"a", integer(1)}}), Kind::model, "without a tensor"},
-      {"same name twice", "](" + ordered_dict({{"a", tensor({"FloatStorage", "0", 6, 0, {1}, {1}})},
-                                               {"a", tensor({"FloatStorage", "0", 6, 0, {1}, {1}})}}) + "e",
+      {"same name twice",
+       "](" +
+           ordered_dict({{"a", tensor({"FloatStorage", "0", 6, 0, {1}, {1}})},
+                         {"a", tensor({"FloatStorage", "0", 6, 0, {1}, {1}})}}) +
+           "e",
        Kind::model, "'0.a' occurs twice"},
       {"empty stack", "R", Kind::model, "pickle byte 2: takes a value from an empty stack"},
       {"no mark", "t", Kind::model, "no mark"},
       {"memo", "h\x05", Kind::model, "memo entry 5 was never written"},
-      {"memo far away", std::string("]r\xff\xff\xff\xff", 6), Kind::resource, "memo entry 4294967295"},
+      {"memo far away", std::string("]r\xff\xff\xff\xff", 6), Kind::resource,
+       "memo entry 4294967295"},
       {"text past the end", "X\xff\xff\xff\x7f", Kind::model, "cut off"},
       {"call of a text", text("os.system") + ")R", Kind::model, "wrong kind"},
       {"call of a type", global("torch", "FloatStorage") + ")R", Kind::model, "which is a type"},
@@ -197,13 +209,15 @@ TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {
       {"deep", deepest, Kind::model, "nested more than 16 deep"},
       {"holds itself", "}q\x01" + text("k") + "h\x01s", Kind::model, "nested more than 16 deep"},
       {"exponential", level, Kind::resource, "a million items"},
-      {"a whole network", "(" + text("module") + "NNNtQ", Kind::unsupported, "whole pickled network"},
+      {"a whole network", "(" + text("module") + "NNNtQ", Kind::unsupported,
+       "whole pickled network"},
       {"protocol 7", "\x80\x07", Kind::unsupported, "protocol 7"}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
     expect_refused(torch_zip(c.object, kSix), c.kind, c.part);
   }
-  expect_refused(torch_zip(std::string(600'000, 'N'), kSix), Kind::resource, "more than 500000 values");
+  expect_refused(torch_zip(std::string(600'000, 'N'), kSix), Kind::resource,
+                 "more than 500000 values");
   expect_refused(torch_zip(std::string(600'000, '('), kSix), Kind::resource, "marks");
   std::string loop;
   for (int i = 0; i < 4'100'000; ++i) loop += "(1";
@@ -211,16 +225,20 @@ TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {
 }
 
 TEST(Torch, BrokenLegacyFilesAreErrors) {
-  const std::string object = ordered_dict({{"t", tensor({"FloatStorage", "0", 6, 0, {6}, {1}}, true)}});
+  const std::string object =
+      ordered_dict({{"t", tensor({"FloatStorage", "0", 6, 0, {6}, {1}}, true)}});
   const std::string good = torch_legacy(object, kSix);
   expect_refused(good + "more", Kind::model, "4 bytes after the last storage");
-  expect_refused(torch_legacy(object, {{"1", bytes_of(counting(6))}}), Kind::model, "'1' belongs to no tensor");
+  expect_refused(torch_legacy(object, {{"1", bytes_of(counting(6))}}), Kind::model,
+                 "'1' belongs to no tensor");
   expect_refused(torch_legacy(object, {}), Kind::model, "'0' is not in the file");
   std::string lie = good;
-  lie.replace(lie.size() - 24 - 8, 8, little<uint64_t>(~0ull / 4 + 2));  // times 4 is 4, if it may wrap around
+  lie.replace(lie.size() - 24 - 8, 8,
+              little<uint64_t>(~0ull / 4 + 2));  // times 4 is 4, if it may wrap around
   expect_refused(lie, Kind::model, "4611686018427387905 elements");
   expect_refused(pickle("}"), Kind::model, "not one that torch.save wrote");
-  expect_refused(std::string("\x80\x02N.\x80\x02.", 6), Kind::model, "not one that torch.save wrote");
+  expect_refused(std::string("\x80\x02N.\x80\x02.", 6), Kind::model,
+                 "not one that torch.save wrote");
 }
 
 }  // namespace
