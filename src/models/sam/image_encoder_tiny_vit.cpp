@@ -16,26 +16,18 @@ int64_t scaled(int64_t dim, double ratio) { return std::llround(static_cast<doub
 
 }  // namespace
 
-MBConv::MBConv(const nn::Params& p, int64_t dim, int64_t hidden)
-    : conv1(p / "conv1", dim, hidden, 1, {}),
-      conv2(p / "conv2", hidden, hidden, 3, depthwise(hidden)),
-      conv3(p / "conv3", hidden, dim, 1, {}) {}
+MBConv::MBConv(const nn::Params& p, int64_t in, int64_t hidden, int64_t out, int64_t stride,
+               bool residual)
+    : conv1_(p / "conv1", in, hidden, 1, {}),
+      conv2_(p / "conv2", hidden, hidden, 3, depthwise(hidden, stride)),
+      conv3_(p / "conv3", hidden, out, 1, {}),
+      stride_(stride),
+      residual_(residual) {}
 
 Tensor MBConv::forward(const Tensor& x) const {
-  Tensor y = conv1(x, {Activation::gelu});
-  y = conv2(y, {Activation::gelu});
-  return conv3(y,
-               {.activation = Activation::gelu, .residual = x, .activation_after_residual = true});
-}
-
-Downsample::Downsample(const nn::Params& p, int64_t in, int64_t out, int64_t stride)
-    : conv1(p / "conv1", in, out, 1, {}),
-      conv2(p / "conv2", out, out, 3, depthwise(out, stride)),
-      conv3(p / "conv3", out, out, 1, {}) {}
-
-Tensor Downsample::forward(const Tensor& x) const {
-  const Tensor y = conv1(x, {Activation::gelu});
-  return conv3(conv2(y, {Activation::gelu}));
+  const auto a = conv1_.folded(), b = conv2_.folded(), c = conv3_.folded();
+  return mbconv(x, {a->weight, a->bias, b->weight, b->bias, c->weight, c->bias}, stride_,
+                Activation::gelu, residual_);
 }
 
 TinyAttention::TinyAttention(const nn::Params& p, int64_t dim, int64_t heads, int64_t window)
@@ -90,14 +82,16 @@ TinyVitEncoder::TinyVitEncoder(const nn::Params& p, const TinyVitConfig& c)
     for (int64_t j = 0; j < c.depths[i]; ++j) {
       const nn::Params block = layer / "blocks" / j;
       if (i == 0) {
-        stage0_.emplace_back(block, c.dims[0], scaled(c.dims[0], c.expand_ratio));
+        stage0_.emplace_back(block, c.dims[0], scaled(c.dims[0], c.expand_ratio), c.dims[0], 1,
+                             true);
       } else {
         stages_[i - 1].emplace_back(block, c.dims[i], c.heads[i], c.windows[i],
                                     scaled(c.dims[i], c.mlp_ratio));
       }
     }
     if (i < 3)
-      downsample_.emplace_back(layer / "downsample", c.dims[i], c.dims[i + 1], c.strides[i]);
+      downsample_.emplace_back(layer / "downsample", c.dims[i], c.dims[i + 1], c.dims[i + 1],
+                               c.strides[i], false);
   }
 }
 

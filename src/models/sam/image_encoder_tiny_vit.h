@@ -10,20 +10,18 @@
 
 namespace beckon::sam {
 
-// gelu(x + project(gelu(depthwise(gelu(expand(x))))))
-struct MBConv {
-  nn::ConvBN conv1, conv2, conv3;
-
-  MBConv(const nn::Params& p, int64_t dim, int64_t hidden);
+// 1x1 convolution, gelu, depth-wise 3x3, gelu, 1x1: as a block of the first stage it ends in
+// gelu(x + ...), between stages it changes width and perhaps size.
+class MBConv {
+ public:
+  MBConv(const nn::Params& p, int64_t in, int64_t hidden, int64_t out, int64_t stride,
+         bool residual);
   Tensor forward(const Tensor& x) const;
-};
 
-// The same chain between stages, without a residual, perhaps with a stride in the middle.
-struct Downsample {
-  nn::ConvBN conv1, conv2, conv3;
-
-  Downsample(const nn::Params& p, int64_t in, int64_t out, int64_t stride);
-  Tensor forward(const Tensor& x) const;
+ private:
+  nn::ConvBN conv1_, conv2_, conv3_;
+  int64_t stride_;
+  bool residual_;
 };
 
 // Attention within windows. The norm comes after the padding: a padded token is the norm's bias.
@@ -63,7 +61,7 @@ class TinyVitEncoder : public ImageEncoder {
   nn::ConvBN patch1_, patch2_;
   std::vector<MBConv> stage0_;
   std::array<std::vector<TinyVitBlock>, 3> stages_;  // 1, 2, 3
-  std::vector<Downsample> downsample_;               // after stages 0, 1, 2
+  std::vector<MBConv> downsample_;                   // after stages 0, 1, 2
   Neck neck_;
 };
 
