@@ -113,6 +113,26 @@ class Decoder {
   size_t row_bytes_ = 0;
 };
 
+// libpng takes memory for a chunk by the length it claims, before its bytes are there. So the
+// chunks are walked over first: each must end inside the file, up to the one that ends the picture.
+void check_chunks(std::span<const uint8_t> bytes, const std::string& name) {
+  constexpr size_t kSignature = 8, kFrame = 12;  // length, type and checksum around the data
+  for (size_t at = kSignature;;) {
+    if (bytes.size() - at < kFrame)
+      fail(Kind::input, "{}: broken PNG: ends at byte {} without its last chunk", name,
+           bytes.size());
+    const uint8_t* head = bytes.data() + at;
+    const size_t length =
+        size_t{head[0]} << 24 | size_t{head[1]} << 16 | size_t{head[2]} << 8 | head[3];
+    if (length > bytes.size() - at - kFrame) {
+      fail(Kind::input, "{}: broken PNG: the chunk at byte {} claims {} bytes, {} are left", name,
+           at, length, bytes.size() - at - kFrame);
+    }
+    if (std::memcmp(head + 4, "IEND", 4) == 0) return;
+    at += kFrame + length;
+  }
+}
+
 std::vector<png_bytep> row_pointers(uint8_t* pixels, size_t stride, int64_t height) {
   std::vector<png_bytep> rows(static_cast<size_t>(height));
   for (size_t y = 0; y < rows.size(); ++y) rows[y] = pixels + y * stride;
@@ -175,6 +195,7 @@ class Encoder {
 
 Decoded decode_png(std::span<const uint8_t> bytes, const std::string& name,
                    const ReadOptions& options, Deep deep) {
+  check_chunks(bytes, name);
   Decoder decoder(bytes);
   if (!decoder.ready()) fail(Kind::resource, "{}: not enough memory for the PNG reader", name);
   const auto broken = [&] { fail(Kind::input, "{}: broken PNG: {}", name, decoder.message()); };

@@ -436,6 +436,14 @@ TEST(BadFile, HeadersThatPromiseTooMuchAreRefused) {
   expect_error(Kind::input, "PNG", [&] { Image::decode(png); });
 }
 
+// The chunk's length is read before its bytes, and libpng takes memory for all of it at once.
+TEST(BadFile, PngChunksThatPromiseTooMuchAreRefused) {
+  Bytes png = noise(8, 8, 3).encode_png();
+  const Bytes chunk{0x70, 0, 0, 0, 'e', 'X', 'I', 'f', 'M', 'M'};
+  png.insert(png.begin() + 33, chunk.begin(), chunk.end());  // behind the header
+  expect_error(Kind::input, "claims 1879048192 bytes", [&] { Image::decode(png); });
+}
+
 TEST(BadFile, OtherFilesAreNamed) {
   const auto decode = [](std::string text) {
     return [text] { Image::decode(Bytes(text.begin(), text.end()), "photo"); };
