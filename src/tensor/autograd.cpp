@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "base/fail.h"
-#include "tensor/copy.h"
+#include "kernels/elementwise.h"
 #include "tensor/impl.h"
 #include "tensor/tape.h"
 
@@ -25,17 +25,22 @@ struct Sum {
       value = more;
       return;
     }
-    const int64_t n = value.size();
     const Tensor other = more.contiguous();
     if (!ours) {
       value = value.clone();
       ours = true;
     }
-    float* to = value.data();
-    const float* from = other.data();
-    for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+    kernels::axpy(1.0f, other.data(), value.data(), value.size());
   }
 };
+
+// The same numbers in memory that nobody else holds. An operation may hand on one buffer to several
+// inputs (the sum does), and the caller its own: who then scales one gradient in place must not
+// meet another.
+Tensor unshared(Tensor x) {
+  const bool alone = x.impl().use_count() == 1 && x.impl()->storage.use_count() == 1;
+  return alone && x.is_contiguous() ? x : x.clone();
+}
 
 }  // namespace
 
@@ -165,7 +170,7 @@ void Tensor::backward(const Tensor& dy, bool keep_tape) const {
       total.add(sum.value);
       leaf->grad = total.value.impl();
     } else {
-      leaf->grad = sum.value.contiguous().impl();
+      leaf->grad = unshared(std::move(sum.value)).impl();
     }
   }
 }

@@ -1,6 +1,8 @@
 #include "tensor/copy.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -176,6 +178,14 @@ typename Stored<type>::T store(V value) {
     return float_to_bfloat16(static_cast<float>(value));
   } else if constexpr (type == DType::boolean) {
     return value != V(0);
+  } else if constexpr (std::is_floating_point_v<V> &&
+                       std::is_integral_v<typename Stored<type>::T>) {
+    using Whole = typename Stored<type>::T;
+    constexpr V low = static_cast<V>(std::numeric_limits<Whole>::min());
+    constexpr V high = static_cast<V>(std::numeric_limits<Whole>::max());
+    if (value >= high) return std::numeric_limits<Whole>::max();
+    if (value > low) return static_cast<Whole>(value);
+    return value <= low ? std::numeric_limits<Whole>::min() : Whole(0);  // NaN becomes 0
   } else {
     return static_cast<typename Stored<type>::T>(value);
   }
@@ -210,39 +220,6 @@ void convert(const Tensor& from, Tensor& to) {
       });
     });
   });
-}
-
-Tensor sum_to(const Tensor& x, const Shape& target) {
-  if (x.shape() == target) return x;
-  // Walk x in order and add each element to its place: a fixed order, whatever the threads.
-  const Tensor source = x.contiguous();
-  Tensor y = Tensor::zeros(target);
-  const int extra = x.rank() - target.rank();
-  Shape steps = x.shape();
-  const Shape target_steps = row_major_strides(target);
-  for (int i = 0; i < x.rank(); ++i)
-    steps[i] = i < extra || target[i - extra] != x.shape()[i] ? 0 : target_steps[i - extra];
-  const float* from = source.data();
-  float* to = y.data();
-  const int rank = x.rank();
-  if (x.size() == 0) return y;
-  const int64_t n = x.shape()[rank - 1], step = steps[rank - 1];
-  const int64_t rows = x.size() / n;
-  for (int64_t row = 0; row < rows; ++row, from += n) {
-    int64_t index = row, offset = 0;
-    for (int i = rank - 2; i >= 0; --i) {
-      offset += index % x.shape()[i] * steps[i];
-      index /= x.shape()[i];
-    }
-    if (step == 0) {
-      float sum = 0;
-      for (int64_t j = 0; j < n; ++j) sum += from[j];
-      to[offset] += sum;
-    } else {
-      for (int64_t j = 0; j < n; ++j) to[offset + j * step] += from[j];
-    }
-  }
-  return y;
 }
 
 }  // namespace beckon::detail

@@ -10,11 +10,8 @@ namespace beckon::detail {
 void copy_strided(const Tensor& from, Tensor& to);
 inline void copy_strided(const Tensor& from, Tensor&& to) { copy_strided(from, to); }
 
-// Contiguous to contiguous, another element type. Floats become integers by truncation, anything
-// non-zero is true.
+// Contiguous to contiguous, another element type. Floats become integers by truncation, what is out
+// of range the nearest integer of the type, NaN zero; anything non-zero is true.
 void convert(const Tensor& from, Tensor& to);
-
-// Adds up the dimensions along which `target` was repeated (broadcast) to give x's shape. f32.
-Tensor sum_to(const Tensor& x, const Shape& target);
 
 }  // namespace beckon::detail

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "tensor/copy.h"
 #include "tensor/impl.h"
+#include "tensor/sum_to.h"
 #include "tensor/tape.h"
 
 namespace beckon {
@@ -164,16 +165,13 @@ float Tensor::item() const {
 
 Tensor Tensor::reshape(const Shape& wanted) const {
   Shape target = wanted;
-  int unknown = -1;
-  int64_t known = 1;
-  for (int i = 0; i < target.rank(); ++i) {
-    if (target[i] == -1 && unknown < 0) {
-      unknown = i;
-    } else {
-      known *= target[i];
-    }
+  const int64_t* unknown = std::find(wanted.begin(), wanted.end(), -1);
+  if (unknown != wanted.end()) {
+    int64_t& missing = target[static_cast<int>(unknown - wanted.begin())];
+    missing = 1;
+    const int64_t known = target.elements();
+    missing = known > 0 ? size() / known : 0;
   }
-  if (unknown >= 0) target[unknown] = known > 0 ? size() / known : 0;
   if (target.elements() != size())
     fail(Kind::usage, "cannot reshape {} to {}", shape().str(), wanted.str());
   const Tensor source = contiguous();
@@ -225,8 +223,8 @@ Tensor Tensor::slice(int dim, int64_t begin, int64_t end, int64_t step) const {
     fail(Kind::usage, "slice [{},{}) with step {} of dimension {} of shape {}", begin, end, step,
          axis, shape().str());
   Shape sizes = shape(), steps = strides();
-  sizes[axis] = (end - begin + step - 1) / step;
-  steps[axis] *= step;
+  sizes[axis] = begin == end ? 0 : (end - begin - 1) / step + 1;
+  if (sizes[axis] > 1) steps[axis] *= step;
   Tensor y = detail::view_of(*this, sizes, steps, impl_->offset + begin * strides()[axis]);
   const Shape before = shape();
   return record("slice", std::move(y), {*this},
@@ -304,9 +302,8 @@ Tensor Tensor::to(DType wanted) const {
   Tensor y = Tensor::empty(shape(), wanted);
   detail::convert(contiguous(), y);
   if (wanted != DType::f32 && wanted != DType::f16 && wanted != DType::bf16) return y;
-  const DType before = dtype();
-  return record("to", std::move(y), {*this},
-                [before](const Tensor& dy) -> Grads { return {dy.to(before)}; });
+  // Gradients are f32 whatever the type of the numbers they belong to.
+  return record("to", std::move(y), {*this}, [](const Tensor& dy) -> Grads { return {dy}; });
 }
 
 void Tensor::copy_from(const Tensor& source) {
