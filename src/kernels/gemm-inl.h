@@ -33,6 +33,40 @@ inline constexpr int kTileRows = 12;
 inline constexpr int kTileRows = 6;
 #endif
 
+// Writes `cols` rows of `k` floats as the columns of a panel: panel[i * width + j] = row(j)[i].
+template <typename RowOf>
+HWY_INLINE void transpose_to_panel(const RowOf& row, int64_t cols, int64_t k,
+                                   float* HWY_RESTRICT panel, int64_t width) {
+  int64_t j = 0;
+#if HWY_TARGET != HWY_SCALAR
+  // Squares of four.
+  const hn::FixedTag<float, 4> f4;
+  for (; j + 4 <= cols; j += 4) {
+    const float *r0 = row(j), *r1 = row(j + 1), *r2 = row(j + 2), *r3 = row(j + 3);
+    int64_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+      const auto a = hn::LoadU(f4, r0 + i), b = hn::LoadU(f4, r1 + i);
+      const auto c = hn::LoadU(f4, r2 + i), d = hn::LoadU(f4, r3 + i);
+      const auto ac0 = hn::InterleaveLower(f4, a, c), ac1 = hn::InterleaveUpper(f4, a, c);
+      const auto bd0 = hn::InterleaveLower(f4, b, d), bd1 = hn::InterleaveUpper(f4, b, d);
+      float* to = panel + i * width + j;
+      hn::StoreU(hn::InterleaveLower(f4, ac0, bd0), f4, to);
+      hn::StoreU(hn::InterleaveUpper(f4, ac0, bd0), f4, to + width);
+      hn::StoreU(hn::InterleaveLower(f4, ac1, bd1), f4, to + 2 * width);
+      hn::StoreU(hn::InterleaveUpper(f4, ac1, bd1), f4, to + 3 * width);
+    }
+    for (; i < k; ++i) {
+      float* to = panel + i * width + j;
+      to[0] = r0[i], to[1] = r1[i], to[2] = r2[i], to[3] = r3[i];
+    }
+  }
+#endif
+  for (; j < cols; ++j) {
+    const float* from = row(j);
+    for (int64_t i = 0; i < k; ++i) panel[i * width + j] = from[i];
+  }
+}
+
 // acc row R += x * (one row of the panel).
 template <int NV, int R>
 HWY_INLINE void multiply_add_row(VF* HWY_RESTRICT acc, float x, const VF* HWY_RESTRICT b) {
