@@ -44,7 +44,7 @@ std::string bash_values(const OptionManual& option) {
   if (is_model(option.value))
     return fmt::format("COMPREPLY=($(compgen -W \"$({})\" -- \"$cur\"))", kModelNames);
   if (is_file(option.value))
-    return "compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$cur\"))";
+    return "compopt -o filenames 2>/dev/null || :; COMPREPLY=($(compgen -f -- \"$cur\"))";
   return "COMPREPLY=()";
 }
 

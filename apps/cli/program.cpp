@@ -82,9 +82,13 @@ std::unique_ptr<CLI::App> make_program() {
   program->set_help_flag("-h,--help", "Show this help");
   program->set_version_flag("--version", std::string("beckon ") + version(),
                             "Show the version and leave");
-  program->footer("beckon models pull mobile-sam\nbeckon help models pull");
+  program->footer(
+      "beckon models pull mobile-sam\n"
+      "beckon segment photo.jpg --point 500,375 -o mask.png\n"
+      "beckon help segment");
   // One command at a time: a second command's name is then an argument, as in `beckon help doctor`.
   program->require_subcommand(0, 1);
+  add_segment(*program);
   add_models(*program);
   add_doctor(*program);
   add_help(*program);

@@ -17,6 +17,7 @@ std::unique_ptr<CLI::App> make_program();
 int run_program(int argc, const char* const* argv);
 
 // One file a command: each adds itself to the program.
+void add_segment(CLI::App& program);
 void add_models(CLI::App& program);
 void add_doctor(CLI::App& program);
 void add_help(CLI::App& program);

@@ -1,0 +1,76 @@
+#include "prompt_arguments.h"
+
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "base/fail.h"
+#include "base/files.h"
+#include "beckon/mask.h"
+#include "files.h"
+
+namespace beckon::cli {
+namespace {
+
+// "1,2.5" as numbers; `shape` is what the option expects, for the message.
+template <size_t Count>
+std::array<double, Count> numbers(const char* option, const std::string& text, const char* shape) {
+  std::array<double, Count> values = {};
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (size_t i = 0; i < Count; ++i) {
+    const auto [after, error] = std::from_chars(at, end, values[i]);
+    const bool separated = i + 1 < Count ? after != end && *after == ',' : after == end;
+    if (error != std::errc() || !separated)
+      fail(Kind::usage, "{} '{}': expected {}, numbers without spaces", option, text, shape);
+    at = after + 1;
+  }
+  return values;
+}
+
+void add_points(const char* option, const std::vector<std::string>& texts, Label label,
+                std::vector<Prompt>& prompts) {
+  for (const std::string& text : texts) {
+    const auto [x, y] = numbers<2>(option, text, "X,Y");
+    prompts.emplace_back(Point{x, y, label});
+    check(prompts.back(), fmt::format("{} {}", option, text));
+  }
+}
+
+}  // namespace
+
+std::vector<Prompt> read_prompts(const PromptArguments& arguments) {
+  std::vector<Prompt> prompts;
+  if (!arguments.file.empty()) {
+    const std::vector<uint8_t> bytes = read_input(arguments.file);
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    prompts = parse_prompts(text, name_of_input(arguments.file));
+  }
+  add_points("--point", arguments.points, Label::object, prompts);
+  add_points("--background", arguments.backgrounds, Label::background, prompts);
+  for (const std::string& text : arguments.boxes) {
+    const auto [x0, y0, x1, y1] = numbers<4>("--box", text, "X0,Y0,X1,Y1");
+    prompts.emplace_back(Box{x0, y0, x1, y1});
+    check(prompts.back(), "--box " + text);
+  }
+  if (!arguments.mask.empty()) prompts.emplace_back(MaskPrompt(Mask::read(arguments.mask)));
+  if (prompts.empty())
+    fail(Kind::usage, "nothing says what to segment; give --point, --box, --mask or --prompt");
+  return prompts;
+}
+
+std::vector<std::string> doubts(std::span<const Prompt> prompts, ImageSize photo) {
+  std::vector<std::string> lines;
+  for (const Prompt& prompt : prompts) {
+    const auto* point = std::get_if<Point>(&prompt);
+    if (point == nullptr) continue;
+    if (point->x < 0 || point->y < 0 || point->x > photo.width || point->y > photo.height)
+      lines.push_back(fmt::format("note: the point {},{} is outside of the photo, which is {} x {}",
+                                  point->x, point->y, photo.width, photo.height));
+  }
+  return lines;
+}
+
+}  // namespace beckon::cli

@@ -1,0 +1,29 @@
+// Prompts as they are written on a command line.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "beckon/image.h"
+#include "beckon/prompt.h"
+
+namespace beckon::cli {
+
+// The options --point, --background, --box, --mask and --prompt, as given.
+struct PromptArguments {
+  std::vector<std::string> points;       // "X,Y"
+  std::vector<std::string> backgrounds;  // "X,Y"
+  std::vector<std::string> boxes;        // "X0,Y0,X1,Y1"
+  std::string mask;                      // a picture; empty: none
+  std::string file;                      // prompts as JSON, "-" for stdin; empty: none
+};
+
+// All of them as one list. Throws Error(usage) that quotes the option for what cannot be read, and
+// for no prompt at all; errors of files as they come.
+std::vector<Prompt> read_prompts(const PromptArguments& arguments);
+
+// What is most likely a slip, a line each: points that lie outside of the photo.
+std::vector<std::string> doubts(std::span<const Prompt> prompts, ImageSize photo);
+
+}  // namespace beckon::cli

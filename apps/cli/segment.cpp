@@ -1,0 +1,327 @@
+// beckon segment: a photo and a few prompts become masks.
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/fail.h"
+#include "beckon/draw.h"
+#include "beckon/polygon.h"
+#include "beckon/sam.h"
+#include "beckon/store.h"
+#include "beckon/version.h"
+#include "files.h"
+#include "json.h"
+#include "program.h"
+#include "prompt_arguments.h"
+#include "terminal.h"
+
+namespace beckon::cli {
+namespace {
+
+struct Options {
+  std::string photo;
+  std::string model = "mobile-sam";
+  PromptArguments prompts;
+  bool multimask = false, single = false;
+  std::string output;
+  std::string format = "mask";
+  bool json = false;
+  int64_t max_pixels = ReadOptions{}.max_pixels;
+};
+
+// Milliseconds of each stage, in the order they ran.
+class Stopwatch {
+ public:
+  void lap(const char* stage) {
+    const Clock::time_point now = Clock::now();
+    stages_[stage] = milliseconds(now - last_);
+    last_ = now;
+  }
+  Json report() const {
+    Json report = stages_;
+    report["total"] = milliseconds(last_ - start_);
+    return report;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static double milliseconds(Clock::duration time) {
+    // Microseconds are as fine as a report needs.
+    return std::chrono::duration_cast<std::chrono::microseconds>(time).count() / 1000.0;
+  }
+
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_ = start_;
+  Json stages_ = Json::object();
+};
+
+// Everything that one run found out.
+struct Result {
+  Image photo;
+  std::vector<Prompt> prompts;
+  std::vector<Masks> objects;  // the readings of each, best first
+  Stopwatch time;
+
+  // The best mask of each object.
+  std::vector<Mask> best() const {
+    std::vector<Mask> masks;
+    for (const Masks& object : objects) masks.push_back(object.best().mask());
+    return masks;
+  }
+};
+
+bool is_text(const std::string& format) { return format == "rle" || format == "polygon"; }
+
+Multimask multimask_of(const Options& options) {
+  if (options.multimask) return Multimask::readings;
+  return options.single ? Multimask::single : Multimask::automatic;
+}
+
+const char* name_of(Multimask multimask) {
+  switch (multimask) {
+    case Multimask::automatic:
+      return "automatic";
+    case Multimask::single:
+      return "single";
+    case Multimask::readings:
+      return "readings";
+    case Multimask::all:
+      return "all";
+  }
+  return "automatic";
+}
+
+// What follows the last dot, in small letters.
+std::string ending(const std::string& path) {
+  const size_t dot = path.rfind('.');
+  std::string end = dot == std::string::npos ? "" : path.substr(dot + 1);
+  std::transform(end.begin(), end.end(), end.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return end;
+}
+
+// What can be refused before a second is spent on it.
+void check(const Options& options) {
+  if (options.photo == "-" && options.prompts.file == "-")
+    fail(Kind::usage, "the photo and --prompt cannot both come from standard input");
+  if (options.json && options.output == "-")
+    fail(Kind::usage, "--json and -o - cannot both have standard output");
+  if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
+  if (is_text(options.format)) return;
+  if (options.output.empty() && options.format != "mask")
+    fail(Kind::usage, "--format {} needs -o FILE (-o - for standard output)", options.format);
+  if (options.output.empty() || options.output == "-") return;
+  const std::string end = ending(options.output);
+  if (end == "png" || end == "webp") return;
+  if (end == "jpg" || end == "jpeg") {
+    if (options.format == "overlay") return;
+    fail(Kind::usage, "-o {}: JPEG would blur the edge of a {}; use .png or .webp", options.output,
+         options.format);
+  }
+  fail(Kind::usage, "-o {}: expected a name that ends in .png or .webp{}", options.output,
+       options.format == "overlay" ? ", or .jpg" : "");
+}
+
+Result segment(const Options& options) {
+  Result result;
+  result.prompts = read_prompts(options.prompts);
+  const std::vector<uint8_t> bytes = read_input(options.photo);
+  result.photo =
+      Image::decode(bytes, name_of_input(options.photo), {.max_pixels = options.max_pixels});
+  for (const std::string& line : doubts(result.prompts, result.photo.size())) say(line);
+  std::vector<ObjectQuery> queries;
+  for (std::vector<Prompt>& object : objects(result.prompts))
+    queries.push_back({std::move(object), {}});
+  result.time.lap("read");
+
+  const Sam sam = Sam::load(options.model);
+  result.time.lap("load");
+  const Embedding embedding = sam.encode(result.photo);
+  result.time.lap("encode");
+  result.objects = embedding.segment(queries, {.multimask = multimask_of(options)});
+  result.time.lap("prompt");
+  for (const Masks& object : result.objects) object.best().mask();  // at the size of the photo
+  result.time.lap("mask");
+  return result;
+}
+
+Json json_of(const Rle& rle) {
+  return {{"size", {rle.height(), rle.width()}}, {"counts", rle.string()}};
+}
+
+Json json_of(const PixelBox& box) { return {box.x, box.y, box.width, box.height}; }
+
+Json json_of(const Ring& ring) {
+  Json list = Json::array();
+  for (const Vertex& vertex : ring) list.push_back({vertex.x, vertex.y});
+  return list;
+}
+
+Json json_of(const std::vector<Polygon>& polygons) {
+  Json list = Json::array();
+  for (const Polygon& polygon : polygons) {
+    Json holes = Json::array();
+    for (const Ring& hole : polygon.holes) holes.push_back(json_of(hole));
+    list.push_back({{"outer", json_of(polygon.outer)}, {"holes", holes}});
+  }
+  return list;
+}
+
+// The best mask of each object as `--format rle` and `--format polygon` write it.
+Json outlines(const Result& result, const std::string& format) {
+  Json list = Json::array();
+  for (const Mask& mask : result.best()) {
+    if (format == "rle")
+      list.push_back(json_of(mask.rle()));
+    else
+      list.push_back(
+          {{"size", {mask.height(), mask.width()}}, {"polygons", json_of(polygons_of(mask))}});
+  }
+  return list;
+}
+
+Json report(const Options& options, const Result& result) {
+  Json report;
+  report["image"] = {
+      {"path", options.photo}, {"width", result.photo.width()}, {"height", result.photo.height()}};
+  report["model"] = {{"name", options.model}, {"sha256", Store().sha256(options.model)}};
+  Json& masks = report["masks"] = Json::array();
+  for (size_t i = 0; i < result.objects.size(); ++i) {
+    for (const PredictedMask& mask : result.objects[i]) {
+      // Nothing is above the threshold: NaN, which JSON has no word for.
+      const double stability = mask.stability();
+      masks.push_back({{"object", i},
+                       {"score", mask.score()},
+                       {"stability", std::isfinite(stability) ? Json(stability) : Json()},
+                       {"area", mask.area()},
+                       {"bbox", json_of(mask.bounding_box())},
+                       {"segmentation", json_of(mask.rle())}});
+    }
+  }
+  report["timing"] = result.time.report();
+  // A prompt file itself: `beckon segment PHOTO --prompt` reads it.
+  Json recipe = Json::parse(to_json(result.prompts));
+  recipe["version"] = version();
+  recipe["command"] = "segment";
+  recipe["model"] = report["model"];
+  recipe["image"] = options.photo;
+  recipe["options"] = {{"multimask", name_of(multimask_of(options))}};
+  report["recipe"] = std::move(recipe);
+  return report;
+}
+
+std::string readable(const Result& result) {
+  std::string out;
+  for (size_t i = 0; i < result.objects.size(); ++i) {
+    for (const PredictedMask& mask : result.objects[i]) {
+      const PixelBox box = mask.bounding_box();
+      if (result.objects.size() > 1) out += fmt::format("object {}  ", i + 1);
+      out +=
+          fmt::format("score {:.3f}  stability {:.3f}  area {} px  box {},{} {}x{}\n", mask.score(),
+                      mask.stability(), mask.area(), box.x, box.y, box.width, box.height);
+    }
+  }
+  return out;
+}
+
+// What -o and --format ask for; pictures hold all objects together.
+std::vector<uint8_t> encoded(const Options& options, const Result& result) {
+  if (is_text(options.format)) {
+    const std::string text = outlines(result, options.format).dump() + "\n";
+    return {text.begin(), text.end()};
+  }
+  const std::vector<Mask> masks = result.best();
+  Image image;
+  if (options.format == "overlay") {
+    image = overlay(result.photo, masks);
+  } else {
+    Mask all = masks.front();
+    for (const Mask& mask : masks) all = all | mask;
+    image = options.format == "cutout" ? cutout(result.photo, all, true) : all.image();
+  }
+  const std::string end = ending(options.output);
+  if (end == "webp") return image.encode_webp({.lossless = options.format != "overlay"});
+  return end == "jpg" || end == "jpeg" ? image.encode_jpeg() : image.encode_png();
+}
+
+void run(const Options& options) {
+  check(options);
+  const Result result = segment(options);
+  // Outlines are text: without another place they are the answer, unless the report is, which has
+  // them too.
+  const bool to_stdout =
+      options.output == "-" || (options.output.empty() && is_text(options.format) && !options.json);
+  if (to_stdout || !options.output.empty())
+    write_output(to_stdout ? "-" : options.output, encoded(options, result));
+  if (options.json)
+    print(text_of(report(options, result)));
+  else if (!to_stdout)
+    print(readable(result));
+}
+
+// An option that takes one value each time it is given: the next word may be the photo.
+void add_repeated(CLI::App& command, const char* name, std::vector<std::string>& values,
+                  const char* shape, const char* summary) {
+  command.add_option(name, values, summary)
+      ->type_name(shape)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+}  // namespace
+
+void add_segment(CLI::App& program) {
+  CLI::App* command =
+      program.add_subcommand("segment", "Turn a photo and a few prompts into masks");
+  command->footer(
+      "beckon segment truck.jpg --point 500,375 -o mask.png\n"
+      "beckon segment truck.jpg --box 425,600,700,875 --background 575,750 --format overlay -o "
+      "see.png\n"
+      "beckon segment truck.jpg --point 500,375 --json");
+  auto options = std::make_shared<Options>();
+  command->add_option("PHOTO", options->photo, "JPEG, PNG or WebP; - is standard input")
+      ->required();
+  command
+      ->add_option("--model", options->model,
+                   "A name of the store or the path of a checkpoint; mobile-sam if not given")
+      ->type_name("MODEL");
+  add_repeated(*command, "--point", options->prompts.points, "X,Y",
+               "A pixel of the object; x to the right, y down");
+  add_repeated(*command, "--background", options->prompts.backgrounds, "X,Y",
+               "A pixel that is not of the object");
+  add_repeated(*command, "--box", options->prompts.boxes, "X0,Y0,X1,Y1",
+               "A box around the object; several boxes are several objects");
+  command
+      ->add_option("--mask", options->prompts.mask,
+                   "A picture that is white about where the object is, of the size of the photo")
+      ->type_name("FILE");
+  command->add_option("--prompt", options->prompts.file, "Prompts as JSON; - is standard input")
+      ->type_name("FILE");
+  CLI::Option* multimask =
+      command->add_flag("--multimask", options->multimask, "Three readings of every object");
+  command
+      ->add_flag("--single", options->single,
+                 "One mask of every object; without either: three for a lone point")
+      ->excludes(multimask);
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write the best mask here: .png or .webp; - is standard output")
+      ->type_name("FILE");
+  command->add_option("--format", options->format, "What to write; mask if not given")
+      ->check(CLI::IsMember({"mask", "overlay", "cutout", "rle", "polygon"}));
+  command->add_flag("--json", options->json,
+                    "Print one JSON object: masks, scores, times and the recipe");
+  command
+      ->add_option("--max-pixels", options->max_pixels,
+                   "The largest photo to read, width times height; 100000000 if not given")
+      ->type_name("N");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace beckon::cli
