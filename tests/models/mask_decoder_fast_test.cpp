@@ -22,7 +22,7 @@ Tensor random_tensor(const Shape& shape, uint32_t seed, float deviation = 1.0f) 
 
 // A decoder whose attention is far from uniform: freshly initialised weights are too small for
 // that.
-struct Setup {
+struct Prepared {
   MaskDecoderConfig config;
   int64_t h, w;
   nn::Params params = nn::Params::random(7);
@@ -30,7 +30,7 @@ struct Setup {
   FastMaskDecoder fast;
   Tensor image, no_mask, code;
 
-  Setup(const MaskDecoderConfig& c, int64_t h_, int64_t w_)
+  Prepared(const MaskDecoderConfig& c, int64_t h_, int64_t w_)
       : config(c), h(h_), w(w_), decoder(grown(params, c)), fast(decoder) {
     image = random_tensor({1, h, w, config.dim}, 1);
     no_mask = random_tensor({config.dim}, 2);
@@ -77,7 +77,7 @@ void expect_close(const Tensor& actual, const Tensor& expected, float relative) 
   EXPECT_LE(worst, relative * largest);
 }
 
-void expect_same_as_plain(const Setup& s, const Tensor& sparse) {
+void expect_same_as_plain(const Prepared& s, const Tensor& sparse) {
   const MaskDecoder::Output plain = s.plain(sparse);
   const FastMaskDecoder::Output fast = s.quick(sparse, all_masks(s.config));
   expect_close(fast.iou, plain.iou, 2e-5f);
@@ -89,41 +89,42 @@ void expect_same_as_plain(const Setup& s, const Tensor& sparse) {
 const MaskDecoderConfig kSmall{.dim = 32, .depth = 2, .heads = 4, .mlp = 48, .iou_hidden = 24};
 
 TEST(FastMaskDecoder, MatchesPlainForOnePrompt) {
-  const Setup s(kSmall, 6, 8);
+  const Prepared s(kSmall, 6, 8);
   expect_same_as_plain(s, random_tensor({1, 2, 32}, 4));
 }
 
 TEST(FastMaskDecoder, MatchesPlainWithoutSparseTokens) {
-  const Setup s(kSmall, 6, 8);
+  const Prepared s(kSmall, 6, 8);
   expect_same_as_plain(s, Tensor());
 }
 
 TEST(FastMaskDecoder, MatchesPlainForABatchLargerThanAGroup) {
-  const Setup s(kSmall, 5, 7);
+  const Prepared s(kSmall, 5, 7);
   expect_same_as_plain(s, random_tensor({19, 3, 32}, 5));
 }
 
 TEST(FastMaskDecoder, MatchesPlainForManyTokens) {
-  const Setup s(kSmall, 6, 8);
+  const Prepared s(kSmall, 6, 8);
   expect_same_as_plain(s, random_tensor({2, 20, 32}, 6));
 }
 
 // Odd widths: three heads do not fill a vector, the map does not fill a tile, chunks are several.
 TEST(FastMaskDecoder, MatchesPlainForOtherSizes) {
-  expect_same_as_plain(Setup({.dim = 48, .depth = 3, .heads = 3, .mlp = 20, .iou_hidden = 8}, 3, 5),
-                       random_tensor({2, 1, 48}, 7));
   expect_same_as_plain(
-      Setup({.dim = 64, .depth = 1, .heads = 8, .mlp = 64, .iou_hidden = 64}, 37, 29),
+      Prepared({.dim = 48, .depth = 3, .heads = 3, .mlp = 20, .iou_hidden = 8}, 3, 5),
+      random_tensor({2, 1, 48}, 7));
+  expect_same_as_plain(
+      Prepared({.dim = 64, .depth = 1, .heads = 8, .mlp = 64, .iou_hidden = 64}, 37, 29),
       random_tensor({2, 4, 64}, 8));
 }
 
 TEST(FastMaskDecoder, MatchesPlainAtTheRealSizes) {
-  const Setup s(MaskDecoderConfig{}, 64, 64);
+  const Prepared s(MaskDecoderConfig{}, 64, 64);
   expect_same_as_plain(s, random_tensor({1, 2, 256}, 9));
 }
 
 TEST(FastMaskDecoder, ComputesTheMasksAskedForAndNoOthers) {
-  const Setup s(kSmall, 6, 8);
+  const Prepared s(kSmall, 6, 8);
   const Tensor sparse = random_tensor({3, 2, 32}, 10);
   const auto everything = s.quick(sparse, all_masks(kSmall));
   const auto seen = s.fast.prepare(s.image, s.no_mask, s.code);
@@ -142,7 +143,7 @@ TEST(FastMaskDecoder, ComputesTheMasksAskedForAndNoOthers) {
 }
 
 TEST(FastMaskDecoder, GivesTheSameBitsAloneInABatchAndForAnyThreads) {
-  const Setup s(kSmall, 24, 24);
+  const Prepared s(kSmall, 24, 24);
   const Tensor sparse = random_tensor({11, 2, 32}, 11);
   const int before = threads();
   set_threads(1);
@@ -165,7 +166,7 @@ TEST(FastMaskDecoder, GivesTheSameBitsAloneInABatchAndForAnyThreads) {
 }
 
 TEST(FastMaskDecoder, SuitsFewTokens) {
-  const Setup s(MaskDecoderConfig{}, 4, 4);
+  const Prepared s(MaskDecoderConfig{}, 4, 4);
   EXPECT_TRUE(s.fast.suits(7));
   EXPECT_TRUE(s.fast.suits(16));
   EXPECT_FALSE(s.fast.suits(18));
