@@ -6,14 +6,18 @@
 // the limits. Accuracy, measured over dense grids on every target (tests/kernels/vmath_test.cpp),
 // in units of the last place of the correctly rounded result unless said otherwise:
 //
-//   Exp             1.1 ulp; results below the smallest normal number (x < -87.3365) are 0
-//   Log             0.9 ulp
-//   Tanh            1.4 ulp
-//   Sigmoid, Erf    2.5 ulp
-//   Gelu            absolute error 3.4e-7 (2.1e-7 for x < 0), relative 1.2e-6 near 0; exactly x or
-//   0 from |x| = 5.9 on Silu            3.2 ulp; QuickGelu the same plus the rounding of 1.702 x,
-//   1e-7 |x| relative GeluGrad        absolute error 5.5e-7 SiluGrad, QuickGeluGrad   absolute
-//   error 2.5e-7
+// - Exp: 1.1 ulp; results below the smallest normal number (x < -87.3365) are 0
+// - Log: 0.9 ulp
+// - Tanh: 1.4 ulp
+// - Sigmoid, Erf: 2.5 ulp
+// - Gelu: absolute error 3.4e-7 (2.1e-7 for x < 0), relative 2e-6 near 0; exactly x or 0 from
+//   |x| = 5.9 on
+// - Silu: 3.2 ulp; QuickGelu the same plus the rounding of 1.702 x, 1e-7 |x| relative
+// - GeluGrad: absolute error 5.5e-7
+// - SiluGrad, QuickGeluGrad: absolute error 2.5e-7
+//
+// Speed on one core with AVX-512 (AVX2), in cache, 1e9 elements a second: Gelu 4.1 (3.0), Exp 4.0
+// (2.8), Sigmoid 3.0 (2.1), Silu 2.7 (1.9), Tanh 2.3 (1.5), Log 2.5 (1.4), GeluGrad 1.8 (1.2).
 //
 // Denormal results are avoided on purpose: on many CPUs they cost some 150 cycles a vector, and a
 // masked softmax would meet them all the time.
