@@ -5,21 +5,11 @@
 #include "base/fail.h"
 #include "beckon/ops.h"
 #include "kernels/depthwise.h"
+#include "tensor/ops/packed.h"
 #include "tensor/tape.h"
 
 namespace beckon {
 namespace {
-
-using kernels::PackedMatrix;
-
-// weight [O,I,1,1] as a right-hand side [I,O].
-std::shared_ptr<const PackedMatrix> packed_1x1(const Tensor& weight) {
-  static const char key = 0;
-  return derived<PackedMatrix>(weight, &key, [&] {
-    const Tensor w = weight.to(DType::f32).contiguous();
-    return kernels::pack(std::as_const(w).data(), w.dim(1), w.dim(0), 1, w.dim(1));
-  });
-}
 
 std::shared_ptr<const std::vector<float>> taps_of(const Tensor& weight) {
   static const char key = 0;
@@ -65,7 +55,8 @@ Tensor mbconv(const Tensor& x, const MbConv& m, int64_t stride, Activation activ
   }
   const Tensor input = x.contiguous();
   const auto bias = [](const Tensor& b) { return b.defined() ? b.data() : nullptr; };
-  const auto expand = packed_1x1(m.expand), project = packed_1x1(m.project);
+  const auto expand = detail::packed_transposed(m.expand),
+             project = detail::packed_transposed(m.project);
   const auto taps = taps_of(m.depthwise);
   const kernels::MbConv block{.n = x.dim(0),
                               .height = x.dim(1),

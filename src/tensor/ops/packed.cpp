@@ -1,0 +1,25 @@
+#include "tensor/ops/packed.h"
+
+#include <utility>
+
+namespace beckon::detail {
+
+std::shared_ptr<const kernels::PackedMatrix> packed_transposed(const Tensor& weight) {
+  static const char key = 0;
+  return derived<kernels::PackedMatrix>(weight, &key, [&] {
+    const Tensor w = weight.detach().to(DType::f32).contiguous();
+    const int64_t n = w.dim(0), k = n == 0 ? 0 : w.size() / n;
+    return kernels::pack(std::as_const(w).data(), k, n, 1, k);
+  });
+}
+
+std::shared_ptr<const kernels::PackedMatrix> packed_plain(const Tensor& weight) {
+  static const char key = 0;
+  return derived<kernels::PackedMatrix>(weight, &key, [&] {
+    const Tensor w = weight.detach().to(DType::f32).contiguous();
+    const int64_t n = w.dim(0), k = n == 0 ? 0 : w.size() / n;
+    return kernels::pack(std::as_const(w).data(), n, k, k, 1);
+  });
+}
+
+}  // namespace beckon::detail
