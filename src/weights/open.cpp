@@ -145,7 +145,8 @@ Contents read_file(const File& file) {
 
 Contents read_folder(const std::string& path) {
   const fs::path folder(path);
-  const auto has = [&](const char* name) { return fs::exists(folder / name); };
+  std::error_code error;
+  const auto has = [&](const char* name) { return fs::exists(folder / name, error); };
   const auto open = [&](const fs::path& name) {
     Contents contents = read_file(MappedFile::open((folder / name).string()));
     contents.path = path;
@@ -164,10 +165,10 @@ Contents read_folder(const std::string& path) {
     if (has(name)) return open(name);
 
   std::vector<fs::path> candidates;
-  for (const auto& item : fs::directory_iterator(folder)) {
+  for (const auto& item : fs::directory_iterator(folder, error)) {
     static const std::set<std::string> kEndings = {".safetensors", ".pth", ".pt",   ".bin",
                                                    ".npz",         ".npy", ".onnx", ".ckpt"};
-    if (item.is_regular_file() && kEndings.count(item.path().extension().string()))
+    if (item.is_regular_file(error) && kEndings.count(item.path().extension().string()))
       candidates.push_back(item.path().filename());
   }
   if (candidates.size() == 1) return open(candidates[0]);

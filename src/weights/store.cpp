@@ -334,7 +334,9 @@ void Store::pull(const std::string& name, const PullCallback& progress) const {
     bool whole = true;
     for (const ModelFile& file : hashed(located, false, progress)) {
       whole &= file.ok;
-      if (!file.ok) fs::remove(file.path);
+      if (!file.ok && unlink(file.path.c_str()) != 0)
+        fail(Kind::output, "{}: damaged, and cannot be removed: {}", file.path,
+             std::strerror(errno));
     }
     if (whole) return;
   }

@@ -1,7 +1,7 @@
 #include "weights/names.h"
 
+#include <fstream>
 #include <map>
-#include <set>
 
 #include <gtest/gtest.h>
 
@@ -109,6 +109,44 @@ TEST(SamNames, OfficialNamesStayAndPrefixesGo) {
     const Checkpoint file = sam_names(Checkpoint::open(write_numbered(folder, names)));
     ASSERT_EQ(file.names().size(), official.size());
     for (size_t i = 0; i < official.size(); ++i) EXPECT_EQ(file.names()[i], official[i]);
+  }
+}
+
+// Scalars of one storage, numbered, saved as PyTorch saves a state dict.
+std::string state_dict(const std::vector<std::string>& names, bool legacy) {
+  using namespace pickled;
+  const auto count = static_cast<int64_t>(names.size());
+  std::vector<std::pair<std::string, std::string>> items;
+  for (int64_t i = 0; i < count; ++i)
+    items.emplace_back(names[static_cast<size_t>(i)],
+                       tensor({"FloatStorage", "0", count, i, {}, {}}, legacy));
+  return ordered_dict(items);
+}
+
+std::vector<std::string> mobile_sam_names() {
+  std::vector<std::string> names;
+  std::ifstream table(BECKON_SOURCE_DIR "/tests/weights/mobile_sam_tensors.tsv");
+  std::string line;
+  std::getline(table, line);
+  while (std::getline(table, line)) names.push_back(line.substr(0, line.find('\t')));
+  return names;
+}
+
+TEST(SamNames, OfficialPyTorchFilesLoadUnconverted) {
+  for (const auto& names : {official_names(12), mobile_sam_names()}) {
+    ASSERT_GT(names.size(), 300u);
+    const Storages values = {{"0", bytes_of(counting(names.size()))}};
+    TempDir folder;
+    for (const std::string& bytes :
+         {torch_zip(state_dict(names, false), values, "sam_vit_b_01ec64"),
+          torch_legacy(state_dict(names, true), values)}) {
+      const Checkpoint file = sam_names(Checkpoint::open(folder.write("official", bytes)));
+      ASSERT_EQ(file.names().size(), names.size());
+      for (size_t i = 0; i < names.size(); ++i) {
+        ASSERT_EQ(file.names()[i], names[i]);
+        EXPECT_EQ(file.f32(names[i])[0], static_cast<float>(i));
+      }
+    }
   }
 }
 
