@@ -19,14 +19,33 @@ namespace HWY_NAMESPACE {
 
 int64_t panel_width() { return kPanel; }
 
+// Rows [row, row + rows) of the product, of which `a` is the first, times panels [panel_begin,
+// panel_end) of a packed matrix of n columns.
 void multiply_panels(const float* a, int64_t stride, int64_t k, int64_t row, int64_t rows,
-                     const PackedMatrix& b, int64_t panel_begin, int64_t panel_end,
+                     const float* panels, int64_t n, int64_t panel_begin, int64_t panel_end,
                      const Epilogue& e, float* c, int64_t c_stride) {
   const ScratchLease partial(rows * kPanel);
   for (int64_t p = panel_begin; p < panel_end; ++p) {
     const int64_t col = p * kPanel;
-    multiply_panel(a, stride, k, row, rows, b.panel(p), b.panel(p + 1), col,
-                   std::min(kPanel, b.n() - col), e, c, c_stride, partial.data());
+    const float* panel = panels + col * k;
+    multiply_panel(a, stride, k, row, rows, panel, panel + kPanel * k, col,
+                   std::min(kPanel, n - col), e, c, c_stride, partial.data());
+  }
+}
+
+// Packs columns [col, col + cols) of b as a panel `width` wide.
+void pack_columns(const Batched& b, int64_t k, int64_t col, int64_t cols, int64_t width,
+                  float* panel) {
+  const float* from = b.data + col * b.col_stride;
+  if (cols < width) std::memset(panel, 0, k * width * sizeof(float));
+  if (b.row_stride == 1) {
+    transpose_to_panel([&](int64_t j) { return from + j * b.col_stride; }, cols, k, panel, width);
+  } else if (b.col_stride == 1) {
+    for (int64_t i = 0; i < k; ++i) std::copy_n(from + i * b.row_stride, cols, panel + i * width);
+  } else {
+    for (int64_t i = 0; i < k; ++i)
+      for (int64_t j = 0; j < cols; ++j)
+        panel[i * width + j] = from[i * b.row_stride + j * b.col_stride];
   }
 }
 
@@ -40,6 +59,7 @@ namespace {
 
 HWY_EXPORT(panel_width);
 HWY_EXPORT(multiply_panels);
+HWY_EXPORT(pack_columns);
 
 // Below this many multiply-adds a second thread costs more than it brings.
 constexpr int64_t kSerialWork = 1 << 16;
@@ -136,8 +156,8 @@ void run(int64_t m, const Rows& a, const PackedMatrix& b, const Epilogue& e, flo
         stage(rows, k, row, row + count, staged, stride);
         block = staged;
       }
-      multiply(block, stride, k, row, count, b, panel, std::min(panel + plan.panels, b.panels()), e,
-               c, c_stride);
+      multiply(block, stride, k, row, count, b.panel(0), b.n(), panel,
+               std::min(panel + plan.panels, b.panels()), e, c, c_stride);
     }
   };
   const int64_t tasks = plan.row_blocks * plan.groups;
@@ -148,39 +168,38 @@ void run(int64_t m, const Rows& a, const PackedMatrix& b, const Epilogue& e, flo
   }
 }
 
-// Packs columns [col, col + width) of b; columns from n on are zeros.
-void pack_panel(const Batched& b, int64_t k, int64_t n, int64_t col, int64_t width, float* out) {
-  const int64_t cols = std::min(width, n - col);
-  const float* from = b.data + col * b.col_stride;
-  if (cols < width) std::memset(out, 0, k * width * sizeof(float));
-  if (b.col_stride == 1) {
-    for (int64_t i = 0; i < k; ++i)
-      std::memcpy(out + i * width, from + i * b.row_stride, cols * sizeof(float));
-    return;
-  }
-  for (int64_t i0 = 0; i0 < k; i0 += 16)
-    for (int64_t j = 0; j < cols; ++j)
-      for (int64_t i = i0; i < std::min(i0 + 16, k); ++i)
-        out[i * width + j] = from[i * b.row_stride + j * b.col_stride];
-}
-
 // The last panel is half as wide if that holds its columns.
 int64_t stored_width(int64_t width, int64_t n, int64_t col) {
   return n - col <= width / 2 ? width / 2 : width;
+}
+
+// Floats of all panels of a matrix [k, n].
+int64_t packed_size(int64_t width, int64_t k, int64_t n) {
+  if (n <= 0) return 0;
+  const int64_t last = (n - 1) / width * width;
+  return k * (last + stored_width(width, n, last));
+}
+
+// Packs the panels [begin, end) of b [k, n].
+void pack_panels(const Batched& b, int64_t width, int64_t k, int64_t n, int64_t begin, int64_t end,
+                 float* panels) {
+  const auto pack_columns_here = HWY_DYNAMIC_DISPATCH(pack_columns);
+  for (int64_t p = begin; p < end; ++p) {
+    const int64_t col = p * width;
+    pack_columns_here(b, k, col, std::min(width, n - col), stored_width(width, n, col),
+                      panels + col * k);
+  }
 }
 
 }  // namespace
 
 PackedMatrix::PackedMatrix(int64_t k, int64_t n)
     : k_(k), n_(n), width_(HWY_DYNAMIC_DISPATCH(panel_width)()) {
-  const int64_t last = n == 0 ? 0 : (n - 1) / width_ * width_;
-  if (n > 0) data_ = allocate_floats(k * (last + stored_width(width_, n, last)));
+  if (n > 0) data_ = allocate_floats(packed_size(width_, k, n));
 }
 
 int64_t PackedMatrix::bytes() const {
-  if (n_ == 0) return 0;
-  const int64_t last = (panels() - 1) * width_;
-  return k_ * (last + stored_width(width_, n_, last)) * static_cast<int64_t>(sizeof(float));
+  return packed_size(width_, k_, n_) * static_cast<int64_t>(sizeof(float));
 }
 
 PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride) {
@@ -189,12 +208,62 @@ PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int6
   const int64_t grain =
       std::max<int64_t>(1, kSerialWork / (packed.width() * std::max<int64_t>(k, 1)));
   parallel_for(packed.panels(), grain, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t col = p * packed.width();
-      pack_panel(source, k, n, col, stored_width(packed.width(), n, col), packed.panel(p));
-    }
+    pack_panels(source, packed.width(), k, n, begin, end, packed.panel(0));
   });
   return packed;
+}
+
+void gemm_batched(int64_t batch, int64_t m, int64_t k, int64_t n, const Batched& a,
+                  const Batched& b, const Epilogue& e, int64_t residual_batch_stride, float* c,
+                  int64_t c_batch_stride, int64_t c_stride) {
+  if (batch <= 0 || m <= 0 || n <= 0) return;
+  const auto rows_of = [&](int64_t i) {
+    return Rows{
+        .data = a.data + i * a.batch_stride, .stride = a.row_stride, .col_stride = a.col_stride};
+  };
+  const auto epilogue_of = [&](int64_t i) {
+    Epilogue own = e;
+    if (e.residual) own.residual += i * residual_batch_stride;
+    return own;
+  };
+  const int64_t work = m * n * std::max<int64_t>(k, 1);
+  if (batch < 2 * threads() && work > 4 * kSerialWork) {
+    // A few large products: each on all threads.
+    for (int64_t i = 0; i < batch; ++i)
+      gemm(m, rows_of(i), pack(b.data + i * b.batch_stride, k, n, b.row_stride, b.col_stride),
+           epilogue_of(i), c + i * c_batch_stride, c_stride);
+    return;
+  }
+  // Many small ones: packed into scratch memory where they are used.
+  const int64_t width = HWY_DYNAMIC_DISPATCH(panel_width)();
+  const int64_t panels = (n + width - 1) / width;
+  const auto multiply = HWY_DYNAMIC_DISPATCH(multiply_panels);
+  const int64_t block = needs_staging(rows_of(0)) ? std::min<int64_t>(m, 96) : m;
+  const int64_t grain = std::max<int64_t>(1, kSerialWork / work);
+  parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
+    const ScratchLease packed(packed_size(width, k, n));
+    const ScratchLease staged(block < m || needs_staging(rows_of(0)) ? block * staged_stride(k)
+                                                                     : 0);
+    for (int64_t i = begin; i < end; ++i) {
+      Batched own = b;
+      own.data += i * b.batch_stride;
+      pack_panels(own, width, k, n, 0, panels, packed.data());
+      const Rows rows = rows_of(i);
+      const Epilogue epilogue = epilogue_of(i);
+      for (int64_t row = 0; row < m; row += block) {
+        const int64_t count = std::min(block, m - row);
+        const float* from = rows.data + row * rows.stride;
+        int64_t stride = rows.stride;
+        if (needs_staging(rows)) {
+          stride = staged_stride(k);
+          stage(rows, k, row, row + count, staged.data(), stride);
+          from = staged.data();
+        }
+        multiply(from, stride, k, row, count, packed.data(), n, 0, panels, epilogue,
+                 c + i * c_batch_stride, c_stride);
+      }
+    }
+  });
 }
 
 void gemm(int64_t m, const Rows& a, const PackedMatrix& b, const Epilogue& e, float* c,

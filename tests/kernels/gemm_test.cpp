@@ -215,6 +215,43 @@ TEST(Gemm, TransposedWeightsPackTheSame) {
   });
 }
 
+// Every product of a batch, whatever the strides, is what the packed product gives.
+TEST(Gemm, BatchesEqualSingles) {
+  on_every_target([] {
+    for (int64_t batch : {1, 3, 20})
+      for (int64_t k : {1, 33, 300}) {
+        const int64_t m = 70, n = 41;
+        const std::vector<float> a = noise(batch * m * k, 1), b = noise(batch * k * n, 2);
+        const std::vector<float> bias = noise(n, 3), residual = noise(batch * m * n, 4);
+        Epilogue e{.bias = bias.data(),
+                   .residual = residual.data(),
+                   .residual_stride = n,
+                   .activation = Activation::relu};
+        std::vector<float> want(batch * m * n), got(want.size()), transposed(want.size());
+        for (int64_t i = 0; i < batch; ++i) {
+          Epilogue own = e;
+          own.residual += i * m * n;
+          gemm(m, {.data = &a[i * m * k], .stride = k}, pack(&b[i * k * n], k, n, n, 1), own,
+               &want[i * m * n], n);
+        }
+        gemm_batched(batch, m, k, n, {a.data(), m * k, k, 1}, {b.data(), k * n, n, 1}, e, m * n,
+                     got.data(), m * n, n);
+        EXPECT_EQ(got, want);
+        // The same matrices, stored transposed.
+        std::vector<float> a_t(a.size()), b_t(b.size());
+        for (int64_t i = 0; i < batch; ++i) {
+          for (int64_t r = 0; r < m; ++r)
+            for (int64_t x = 0; x < k; ++x) a_t[(i * k + x) * m + r] = a[(i * m + r) * k + x];
+          for (int64_t x = 0; x < k; ++x)
+            for (int64_t j = 0; j < n; ++j) b_t[(i * n + j) * k + x] = b[(i * k + x) * n + j];
+        }
+        gemm_batched(batch, m, k, n, {a_t.data(), m * k, 1, m}, {b_t.data(), k * n, 1, k}, e, m * n,
+                     transposed.data(), m * n, n);
+        EXPECT_EQ(transposed, want);
+      }
+  });
+}
+
 // One row by itself has the bits it has among many.
 TEST(Gemm, ARowDoesNotDependOnItsNeighbours) {
   on_every_target([] {
