@@ -173,7 +173,9 @@ int main(int argc, char** argv) {
   }
   if (shapes.empty()) shapes = kShapes;
   set_threads(count);
-  setenv("OMP_NUM_THREADS", std::to_string(count).c_str(), 1);
+  // oneDNN takes its threads from OpenMP, which has read its environment already.
+  if (void* set = dlsym(RTLD_DEFAULT, "omp_set_num_threads"))
+    reinterpret_cast<void (*)(int)>(set)(count);
   const Blas openblas(own_only ? "" : "libopenblas.so.0", "openblas_set_num_threads", count);
   const Blas blis(own_only ? "" : "libblis.so.4", "bli_thread_set_num_threads", count);
 
