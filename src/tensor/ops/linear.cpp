@@ -38,8 +38,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const F
   const int64_t n = weight.dim(0);
   kernels::gemm(rows.count, rows.source(), *detail::packed_transposed(weight), tail.epilogue(0, n),
                 z.data(), n);
+  const Tensor y = tail.finish(z);  // before the capture below: it saves z in `tail`
   return record(
-      "linear", tail.finish(z), {x, weight, bias, fused.residual},
+      "linear", y, {x, weight, bias, fused.residual},
       [x, weight, bias, residual = fused.residual, rows, tail](const Tensor& dy) -> Grads {
         const Tensor dz = tail.product_gradient(dy);
         Grads grads(4);
