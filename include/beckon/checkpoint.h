@@ -73,7 +73,8 @@ class BECKON_API Checkpoint {
   std::vector<int64_t> i64(const std::string& name) const;
 
   // The values where they lie in the file, without a copy: if they are stored as info().dtype,
-  // contiguous, row-major, little-endian and aligned for their type; else nothing. `data` is valid
+  // contiguous, row-major, little-endian and aligned for their type; else nothing (nor for bools,
+  // whose bytes may be other than 0 and 1). `data` is valid
   // as long as `owner` lives.
   struct Raw {
     std::shared_ptr<const void> owner;

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "weights/cursor.h"
 #include "weights/impl.h"
+#include "weights/json_tokens.h"
 #include "weights/zip.h"
 
 namespace beckon::weights {
@@ -102,6 +103,7 @@ Contents read_shards(const fs::path& folder, const std::string& index_path) {
   const File index_file = MappedFile::open(index_path);
   const std::string_view text = as_text(index_file->bytes());
   ShardIndex index(index_path);
+  check_json_tokens(text, index_path);
   nlohmann::json::sax_parse(text.begin(), text.end(), &index);
   if (index.files.empty()) fail(Kind::model, "{}: no weight_map with files", index_path);
   Contents all;

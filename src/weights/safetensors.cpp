@@ -11,6 +11,7 @@
 #include "base/fail.h"
 #include "weights/cursor.h"
 #include "weights/impl.h"
+#include "weights/json_tokens.h"
 
 namespace beckon::weights {
 namespace {
@@ -196,6 +197,7 @@ Contents read_safetensors(const File& file) {
 
   Contents contents{file->path(), "safetensors", {}, {}, {}, file->size()};
   Header header(file, 8 + length, contents);
+  check_json_tokens(text, file->path());
   nlohmann::json::sax_parse(text.begin(), text.end(), &header);
 
   std::sort(header.ranges.begin(), header.ranges.end(), [](const auto& a, const auto& b) {
