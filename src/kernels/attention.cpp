@@ -23,8 +23,10 @@ namespace {
 // Queries that share one pass over the keys: keys and values come from the level-2 cache or beyond
 // once for all.
 constexpr int64_t kQueryBlock = 192;
-// Queries whose scores are held at once; with kKeyBlock keys they fill a part of the level-2 cache.
-constexpr int64_t kScoreRows = 24;
+// Scores that are held at once: within the level-1 cache if that leaves rows enough to use a key
+// often.
+constexpr int64_t kScoreFloats = 8192;
+constexpr int64_t kFewestScoreRows = 24;
 // Longer rows of keys are taken in blocks of this many.
 constexpr int64_t kKeyBlock = 512;
 constexpr int64_t kKeysAtOnce = 1024;
@@ -59,6 +61,12 @@ namespace HWY_NAMESPACE {
 
 int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
+// A head's few floats: a call of memcpy costs more.
+HWY_INLINE void copy_floats(const float* from, int64_t count, float* to) {
+  ForEachVector(
+      count, [&](int64_t j, auto access) HWY_ATTR { access.store(access.load(from + j), to + j); });
+}
+
 // Columns that a panel which begins at `col` of `n` occupies.
 int64_t panel_columns(int64_t n, int64_t col) { return n - col <= kLanes ? kLanes : kPanel; }
 
@@ -86,8 +94,8 @@ void pack_values(const HeadJob& job, int64_t begin, int64_t end, float* packed) 
     for (int64_t i = begin; i < end; ++i) {
       const float* from = job.v_rows[i] + job.v_offset + col;
       float* to = panel + i * width;
-      std::copy_n(from, cols, to);
-      std::fill(to + cols, to + width, 0.0f);
+      copy_floats(from, cols, to);
+      for (int64_t j = cols; j < width; ++j) to[j] = 0.0f;
     }
   }
 }
@@ -108,60 +116,68 @@ void multiply(const float* a, int64_t stride, int64_t k, int64_t rows, const flo
 // Turns a row of n raw scores into exp(scale * score + bias - maximum), where the maximum is over
 // this row and those before it; the row has room for whole vectors. Updates the running maximum and
 // sum and returns the factor by which what was summed before has to be multiplied.
-float softmax_row(float* s, int64_t n, float scale, const float* bias, float* maximum, float* sum) {
+template <bool kBias>
+HWY_INLINE float softmax_row(float* HWY_RESTRICT s, int64_t n, float scale, const float* bias,
+                             float* maximum, float* sum) {
   const F f;
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
-  const int64_t padded = round_up(n, kLanes);
-  for (int64_t j = n; j < padded; ++j) s[j] = kLowest;
-  const VF scales = hn::Set(f, scale);
-  VF max0 = hn::Set(f, kLowest), max1 = max0;
+  const VF lowest = hn::Set(f, kLowest), scales = hn::Set(f, scale);
+  const int64_t whole = n / kLanes * kLanes, rest = n - whole;
+  const auto tail = hn::FirstN(f, static_cast<size_t>(rest));
+  VF max0 = lowest, max1 = lowest;
+  const auto scored = [&](int64_t at) HWY_ATTR {
+    VF v = hn::LoadU(f, s + at);
+    if constexpr (kBias) {
+      v = hn::MulAdd(v, scales, hn::LoadU(f, bias + at));
+      hn::StoreU(v, f, s + at);
+    }
+    return v;
+  };
   int64_t j = 0;
-  if (bias) {
-    for (; j + 2 * kLanes <= n; j += 2 * kLanes) {
-      const VF a = hn::MulAdd(hn::LoadU(f, s + j), scales, hn::LoadU(f, bias + j));
-      const VF b =
-          hn::MulAdd(hn::LoadU(f, s + j + kLanes), scales, hn::LoadU(f, bias + j + kLanes));
-      hn::StoreU(a, f, s + j);
-      hn::StoreU(b, f, s + j + kLanes);
-      max0 = hn::Max(max0, a);
-      max1 = hn::Max(max1, b);
-    }
-    for (; j < padded; j += kLanes) {
-      const VF a =
-          hn::MulAdd(hn::LoadU(f, s + j), scales, LoadFirst(bias + j, std::min(kLanes, n - j)));
-      hn::StoreU(a, f, s + j);
-      max0 = hn::Max(max0, a);
-    }
-  } else {
-    for (; j + 2 * kLanes <= padded; j += 2 * kLanes) {
-      max0 = hn::Max(max0, hn::LoadU(f, s + j));
-      max1 = hn::Max(max1, hn::LoadU(f, s + j + kLanes));
-    }
-    for (; j < padded; j += kLanes) max0 = hn::Max(max0, hn::LoadU(f, s + j));
-    max0 = hn::Mul(max0, scales);
-    max1 = hn::Mul(max1, scales);
+  for (; j + 2 * kLanes <= whole; j += 2 * kLanes) {
+    max0 = hn::Max(max0, scored(j));
+    max1 = hn::Max(max1, scored(j + kLanes));
+  }
+  if (j < whole) max0 = hn::Max(max0, scored(j));
+  VF last = lowest;
+  if (rest > 0) {
+    VF v = hn::LoadU(f, s + whole);
+    if constexpr (kBias) v = hn::MulAdd(v, scales, LoadFirst(bias + whole, rest));
+    last = hn::IfThenElse(tail, v, lowest);
+    max1 = hn::Max(max1, last);
   }
   const float before = *maximum;
-  const float found = std::max(before, hn::GetLane(hn::MaxOfLanes(f, hn::Max(max0, max1))));
+  float found = hn::GetLane(hn::MaxOfLanes(f, hn::Max(max0, max1)));
+  if constexpr (!kBias) found *= scale;
+  found = std::max(before, found);
   *maximum = found;
   // All masked so far: any finite number will do, and the exponentials are 0.
   const float centre = found == kLowest ? 0.0f : found;
-  const VF factor = hn::Set(f, bias ? 1.0f : scale);
   const VF offset = hn::Set(f, -centre);
-  VF sum0 = hn::Zero(f), sum1 = sum0;
   // Rounding may leave a product above the maximum by a hair; Min keeps to the domain of the
   // exponential.
-  const auto exponential = [&](int64_t at) HWY_ATTR {
-    const VF x = hn::Min(hn::MulAdd(hn::LoadU(f, s + at), factor, offset), hn::Zero(f));
-    const VF y = ExpNonPositive(f, x);
-    hn::StoreU(y, f, s + at);
-    return y;
+  const auto exponential = [&](VF v) HWY_ATTR {
+    if constexpr (kBias) return ExpNonPositive(f, hn::Add(v, offset));
+    return ExpNonPositive(f, hn::Min(hn::MulAdd(v, scales, offset), hn::Zero(f)));
   };
-  for (j = 0; j + 2 * kLanes <= padded; j += 2 * kLanes) {
-    sum0 = hn::Add(sum0, exponential(j));
-    sum1 = hn::Add(sum1, exponential(j + kLanes));
+  VF sum0 = hn::Zero(f), sum1 = sum0;
+  for (j = 0; j + 2 * kLanes <= whole; j += 2 * kLanes) {
+    const VF a = exponential(hn::LoadU(f, s + j)), b = exponential(hn::LoadU(f, s + j + kLanes));
+    hn::StoreU(a, f, s + j);
+    hn::StoreU(b, f, s + j + kLanes);
+    sum0 = hn::Add(sum0, a);
+    sum1 = hn::Add(sum1, b);
   }
-  for (; j < padded; j += kLanes) sum0 = hn::Add(sum0, exponential(j));
+  if (j < whole) {
+    const VF a = exponential(hn::LoadU(f, s + j));
+    hn::StoreU(a, f, s + j);
+    sum0 = hn::Add(sum0, a);
+  }
+  if (rest > 0) {
+    const VF a = exponential(last);
+    hn::StoreU(a, f, s + whole);
+    sum1 = hn::Add(sum1, a);
+  }
   const float rescale = before == kLowest ? 0.0f : std::exp(before - centre);
   *sum = *sum * rescale + hn::GetLane(hn::SumOfLanes(f, hn::Add(sum0, sum1)));
   return rescale;
@@ -189,11 +205,14 @@ void attend(const HeadJob& job, const float* keys, const float* values, int64_t 
   const int64_t o_stride = round_up(job.value_dim, kPanel);
   const int64_t block = job.keys <= kKeysAtOnce ? job.keys : kKeyBlock;
   const int64_t s_stride = round_up(block, kPanel) + 4;
+  const int64_t most = std::max(kFewestScoreRows, kScoreFloats / s_stride);
+  const int64_t parts = (rows + most - 1) / most;
+  const int64_t score_rows = (rows + parts - 1) / parts;
   const int64_t h_stride = job.table_h ? round_up(2 * job.grid_h - 1, kPanel) : 0;
   const int64_t w_stride = job.table_w ? round_up(2 * job.grid_w - 1, kPanel) : 0;
   const int64_t bias_size = job.table_h ? block + 2 * job.grid_w + 2 * kPanel : 0;
   const ScratchLease memory(rows * (q_stride + o_stride + h_stride + w_stride + kPanel + 2) +
-                            kScoreRows * s_stride + bias_size + 256);
+                            score_rows * s_stride + bias_size + 256);
   float* next = memory.data();
   const auto take = [&](int64_t count) {
     float* taken = next;
@@ -205,13 +224,13 @@ void attend(const HeadJob& job, const float* keys, const float* values, int64_t 
   float* partial = take(rows * kPanel);
   float* maxima = take(rows);
   float* sums = take(rows);
-  float* s = take(kScoreRows * s_stride);
+  float* s = take(score_rows * s_stride);
   float* h = take(rows * h_stride);
   float* w = take(rows * w_stride);
   float* bias_row = take(bias_size) + job.grid_w + kLanes;
 
   for (int64_t r = 0; r < rows; ++r) {
-    std::copy_n(job.q_rows[begin + r] + job.q_offset, job.dim, q + r * q_stride);
+    copy_floats(job.q_rows[begin + r] + job.q_offset, job.dim, q + r * q_stride);
     maxima[r] = -std::numeric_limits<float>::infinity();
     sums[r] = 0.0f;
   }
@@ -224,8 +243,8 @@ void attend(const HeadJob& job, const float* keys, const float* values, int64_t 
 
   for (int64_t key = 0; key < job.keys; key += block) {
     const int64_t count = std::min(block, job.keys - key);
-    for (int64_t r0 = 0; r0 < rows; r0 += kScoreRows) {
-      const int64_t height = std::min(kScoreRows, rows - r0);
+    for (int64_t r0 = 0; r0 < rows; r0 += score_rows) {
+      const int64_t height = std::min(score_rows, rows - r0);
       multiply(q + r0 * q_stride, q_stride, job.dim, height, keys + key * job.dim, job.dim * kPanel,
                count, false, s, s_stride, partial);
       for (int64_t i = 0; i < height; ++i) {
@@ -240,8 +259,10 @@ void attend(const HeadJob& job, const float* keys, const float* values, int64_t 
             for (int64_t j = 0; j < count; ++j) bias_row[j] += bias[j];
           bias = bias_row;
         }
+        float* scores = s + i * s_stride;
         const float rescale =
-            softmax_row(s + i * s_stride, count, job.scale, bias, maxima + r, sums + r);
+            bias ? softmax_row<true>(scores, count, job.scale, bias, maxima + r, sums + r)
+                 : softmax_row<false>(scores, count, job.scale, nullptr, maxima + r, sums + r);
         if (key > 0 && rescale != 1.0f) {
           const VF factor = hn::Set(f, rescale);
           for (int64_t c = 0; c < o_stride; c += kLanes)
@@ -304,7 +325,8 @@ void attend_head_parallel(const HeadJob& job, int64_t queries) {
     HWY_DYNAMIC_DISPATCH(pack_keys)(job, begin, end, packed_keys);
     HWY_DYNAMIC_DISPATCH(pack_values)(job, begin, end, packed_values);
   });
-  const int64_t grain = std::clamp<int64_t>(queries / (4 * threads()), kScoreRows, kQueryBlock);
+  const int64_t grain =
+      std::clamp<int64_t>(queries / (4 * threads()), kFewestScoreRows, kQueryBlock);
   parallel_for(queries, grain, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(attend)(job, packed_keys, packed_values, begin, end);
   });
@@ -407,13 +429,15 @@ void window_attention(const WindowShape& shape, const float* qkv, QkvOrder order
          shape.height, shape.width);
   const int64_t keys = window * window, channels = shape.heads * shape.dim;
   const Tables tables(relative, shape.dim);
-  parallel_for(shape.batch * down * across * shape.heads, 1, [&](int64_t task, int64_t task_end) {
+  // The heads of a window are done by one thread, as long as there are windows enough.
+  const int64_t cells = shape.batch * down * across;
+  const int64_t pieces = cells >= 16 * threads() ? 1 : shape.heads;
+  parallel_for(cells * pieces, 1, [&](int64_t task, int64_t task_end) {
     std::vector<const float*> key_rows(static_cast<size_t>(keys)), query_rows;
     std::vector<float*> out_rows;
     std::vector<int32_t> positions;
     for (; task < task_end; ++task) {
-      const int64_t head = task % shape.heads, cell = task / shape.heads;
-      const int64_t batch = cell / (down * across);
+      const int64_t cell = task / pieces, batch = cell / (down * across);
       const int64_t top = cell / across % down * window, left = cell % across * window;
       query_rows.clear();
       out_rows.clear();
@@ -437,18 +461,21 @@ void window_attention(const WindowShape& shape, const float* qkv, QkvOrder order
       job.q_rows = query_rows.data();
       job.k_rows = job.v_rows = key_rows.data();
       job.out_rows = out_rows.data();
-      const bool by_head = order == QkvOrder::heads;
-      job.q_offset = head * shape.dim * (by_head ? 3 : 1);
-      job.k_offset = job.q_offset + (by_head ? shape.dim : channels);
-      job.v_offset = job.k_offset + (by_head ? shape.dim : channels);
-      job.out_offset = head * shape.dim;
       job.positions = positions.data();
-      if (bias) {
-        job.bias = bias + head * keys * keys;
-        job.bias_stride = keys;
-      }
       tables.apply(relative, job);
-      attend_head(job, static_cast<int64_t>(query_rows.size()));
+      const bool by_head = order == QkvOrder::heads;
+      const int64_t first = task % pieces, last = pieces == 1 ? shape.heads : first + 1;
+      for (int64_t head = first; head < last; ++head) {
+        job.q_offset = head * shape.dim * (by_head ? 3 : 1);
+        job.k_offset = job.q_offset + (by_head ? shape.dim : channels);
+        job.v_offset = job.k_offset + (by_head ? shape.dim : channels);
+        job.out_offset = head * shape.dim;
+        if (bias) {
+          job.bias = bias + head * keys * keys;
+          job.bias_stride = keys;
+        }
+        attend_head(job, static_cast<int64_t>(query_rows.size()));
+      }
     }
   });
 }
