@@ -90,6 +90,7 @@ std::unique_ptr<CLI::App> make_program() {
   program->require_subcommand(0, 1);
   add_segment(*program);
   add_models(*program);
+  add_bench(*program);
   add_doctor(*program);
   add_help(*program);
   add_completion(*program);
