@@ -71,6 +71,10 @@ std::vector<OpCase> op_cases() {
   add_resize_cases(cases);
   add_pool_cases(cases);
   add_loss_cases(cases);
+  add_product_cases(cases);
+  add_conv_cases(cases);
+  add_norm_cases(cases);
+  add_attention_cases(cases);
   return cases;
 }
 
