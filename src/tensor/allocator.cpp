@@ -1,10 +1,12 @@
 // Memory for tensors, recycled: a forward pass asks for the same sizes again and again, and fresh
 // pages from the system cost more than most of what is then computed in them.
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "tensor/impl.h"
@@ -38,31 +40,56 @@ class FreeBlocks {
     std::lock_guard lock(mutex_);
     const auto found = blocks_.lower_bound(bytes);
     if (found == blocks_.end() || found->first > bytes + bytes / 4) return nullptr;
-    std::byte* block = found->second;
     bytes = found->first;
-    kept_ -= bytes;
-    blocks_.erase(found);
-    return block;
+    return remove(found);
   }
 
-  // False if the store is full; the caller then frees the block.
-  bool keep(std::byte* block, size_t bytes) {
+  // Takes the block over. What has lain unused for longest goes back to the system when there is
+  // too much: the sizes of an earlier model must not keep out those of the present one.
+  void keep(std::byte* block, size_t bytes) {
+    if (bytes > kMostKept) return std::free(block);
     std::lock_guard lock(mutex_);
-    if (kept_ + bytes > kMostKept) return false;
-    blocks_.emplace(bytes, block);
+    while (kept_ + bytes > kMostKept) {
+      const auto oldest = std::min_element(
+          blocks_.begin(), blocks_.end(),
+          [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+      std::free(remove(oldest));
+    }
+    blocks_.emplace(bytes, Block{block, ++clock_});
     kept_ += bytes;
-    return true;
   }
+
+  // Around a fork, so that the child does not inherit a lock that nobody will open.
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
 
  private:
+  struct Block {
+    std::byte* memory;
+    uint64_t since;
+  };
+
+  std::byte* remove(std::multimap<size_t, Block>::iterator block) {
+    std::byte* memory = block->second.memory;
+    kept_ -= block->first;
+    blocks_.erase(block);
+    return memory;
+  }
+
   std::mutex mutex_;
-  std::multimap<size_t, std::byte*> blocks_;
+  std::multimap<size_t, Block> blocks_;
   size_t kept_ = 0;
+  uint64_t clock_ = 0;
 };
 
 // Never destroyed: tensors of static lifetime may be freed after it would be.
 FreeBlocks& free_blocks() {
-  static FreeBlocks* blocks = new FreeBlocks;
+  static FreeBlocks* blocks = [] {
+    auto* made = new FreeBlocks;
+    pthread_atfork([] { free_blocks().lock(); }, [] { free_blocks().unlock(); },
+                   [] { free_blocks().unlock(); });
+    return made;
+  }();
   return *blocks;
 }
 
@@ -81,8 +108,11 @@ std::shared_ptr<Storage> allocate(size_t bytes) {
 
 Storage::~Storage() {
   if (!owned) return;
-  if (kRecycle && bytes >= kSmallest && free_blocks().keep(data, bytes)) return;
-  std::free(data);
+  if (kRecycle && bytes >= kSmallest) {
+    free_blocks().keep(data, bytes);
+  } else {
+    std::free(data);
+  }
 }
 
 }  // namespace beckon::detail
