@@ -48,8 +48,9 @@ TEST_P(SamGradient, ReachesPixelsAndTokens) {
                                                     model->prompt_encoder.no_mask());
     return mean(output.masks * weights) + sum(output.iou);
   };
-  expect_slope(image, random_tensor(image.shape(), 79), loss, 1e-3f, 0.02);
-  expect_slope(tokens, random_tensor(tokens.shape(), 80), loss, 1e-3f, 0.02);
+  // The loss bends quickly along a whole image of noise: a small step.
+  expect_slope(image, random_tensor(image.shape(), 79), loss, 2e-4f, 0.015);
+  expect_slope(tokens, random_tensor(tokens.shape(), 80), loss, 1e-3f, 0.015);
   // A frozen model keeps no gradients of its own.
   for (const nn::Parameter& p : model->parameters) EXPECT_FALSE(p.tensor.grad().defined());
 }
