@@ -204,8 +204,10 @@ std::string fish_script(const CommandManual& root) {
       std::string line = begin;
       for (const std::string& name : option.names)
         line += name.size() == 2 ? " -s " + name.substr(1) : " -l " + name.substr(2);
-      if (!option.positional() && !option.value.empty()) line += " -r";
       const std::string values = fish_values(option);
+      // -x: these values and no files.
+      if (!option.positional() && !option.value.empty())
+        line += values.starts_with(" -a") ? " -x" : " -r";
       if (option.positional() && values.empty()) continue;
       out += fmt::format("{}{} -d '{}'\n", line, values, fish_text(option.summary));
     }

@@ -229,6 +229,7 @@ void add_convert(CLI::App& models) {
       ->required()
       ->type_name("FILE");
   command->add_option("--dtype", options->dtype, "How to store floats; f32 if not given")
+      ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}));
   command->callback([options] { convert(options->model, options->output, options->dtype); });
 }

@@ -243,7 +243,7 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
   } else {
     Mask all = masks.front();
     for (const Mask& mask : masks) all = all | mask;
-    image = options.format == "cutout" ? cutout(result.photo, all, true) : all.image();
+    image = options.format == "cutout" ? cutout(result.photo, all) : all.image();
   }
   const std::string end = ending(options.output);
   if (end == "webp") return image.encode_webp({.lossless = options.format != "overlay"});
@@ -314,6 +314,7 @@ void add_segment(CLI::App& program) {
                    "Write the best mask here: .png or .webp; - is standard output")
       ->type_name("FILE");
   command->add_option("--format", options->format, "What to write; mask if not given")
+      ->type_name("FORMAT")
       ->check(CLI::IsMember({"mask", "overlay", "cutout", "rle", "polygon"}));
   command->add_flag("--json", options->json,
                     "Print one JSON object: masks, scores, times and the recipe");
