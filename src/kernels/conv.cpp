@@ -72,17 +72,11 @@ namespace {
 
 HWY_EXPORT(finish_pixels);
 
-// The rows of one group: pixel p of the output, unfolded to [kernel_h, kernel_w, in_channels /
-// groups].
+// Writes patches of one group.
 struct Unfold {
   const ConvShape& shape;
   const float* in;  // at the group's first channel
   int64_t channels;
-
-  static void fill(const void* context, int64_t begin, int64_t end, float* out,
-                   int64_t out_stride) {
-    static_cast<const Unfold*>(context)->rows(begin, end, out, out_stride);
-  }
 
   void rows(int64_t begin, int64_t end, float* out, int64_t out_stride) const {
     const int64_t out_w = shape.out_width(), out_h = shape.out_height();
@@ -140,6 +134,12 @@ struct Unfold {
 
 }  // namespace
 
+void PatchRows::fill(const void* context, int64_t begin, int64_t end, float* out,
+                     int64_t out_stride) {
+  const auto& self = *static_cast<const PatchRows*>(context);
+  Unfold{self.shape, self.in, self.shape.in_group()}.rows(begin, end, out, out_stride);
+}
+
 ConvWeights pack_conv_weights(const float* oihw, const ConvShape& shape) {
   const int64_t in = shape.in_channels / shape.groups, out = shape.out_channels / shape.groups;
   const int64_t window = shape.kernel_h * shape.kernel_w;
@@ -158,20 +158,15 @@ ConvWeights pack_conv_weights(const float* oihw, const ConvShape& shape) {
 
 void conv2d(const ConvShape& shape, const float* in, const ConvWeights& weights, const Epilogue& e,
             float* out) {
-  const int64_t pixels = shape.batch * shape.out_height() * shape.out_width();
-  const int64_t in_group = shape.in_channels / shape.groups,
-                out_group = shape.out_channels / shape.groups;
-  const bool pointwise = shape.kernel_h == 1 && shape.kernel_w == 1 && shape.stride_h == 1 &&
-                         shape.stride_w == 1 && shape.pad_h == 0 && shape.pad_w == 0;
   for (int64_t g = 0; g < shape.groups; ++g) {
-    const Unfold unfold{shape, in + g * in_group, in_group};
-    Rows rows{.data = unfold.in, .stride = shape.in_channels};
-    if (!pointwise) rows = {.fill = Unfold::fill, .context = &unfold};
+    const PatchRows patches{shape, in + g * shape.in_group()};
+    Rows rows{.data = patches.in, .stride = shape.in_channels};
+    if (!shape.pointwise()) rows = {.fill = PatchRows::fill, .context = &patches};
     Epilogue group = e;
-    if (e.bias) group.bias += g * out_group;
-    if (e.residual) group.residual += g * out_group;
-    gemm(pixels, rows, weights.groups[static_cast<size_t>(g)], group, out + g * out_group,
-         shape.out_channels);
+    if (e.bias) group.bias += g * shape.out_group();
+    if (e.residual) group.residual += g * shape.out_group();
+    gemm(shape.out_pixels(), rows, weights.groups[static_cast<size_t>(g)], group,
+         out + g * shape.out_group(), shape.out_channels);
   }
 }
 

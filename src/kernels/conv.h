@@ -16,19 +16,39 @@ struct ConvShape {
   int64_t kernel_h = 1, kernel_w = 1;
   int64_t stride_h = 1, stride_w = 1;
   int64_t pad_h = 0, pad_w = 0;  // zeros on each side
+  // So many zeros more at the bottom and at the right; fewer if negative.
+  int64_t end_pad_h = 0, end_pad_w = 0;
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t groups = 1;  // divides both numbers of channels
 
   int64_t out_height() const {
-    return (height + 2 * pad_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1;
+    return (height + 2 * pad_h + end_pad_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1;
   }
   int64_t out_width() const {
-    return (width + 2 * pad_w - dilation_w * (kernel_w - 1) - 1) / stride_w + 1;
+    return (width + 2 * pad_w + end_pad_w - dilation_w * (kernel_w - 1) - 1) / stride_w + 1;
+  }
+  int64_t out_pixels() const { return batch * out_height() * out_width(); }
+  int64_t in_group() const { return in_channels / groups; }
+  int64_t out_group() const { return out_channels / groups; }
+  // Numbers of the input that a pixel of the output is made of, within a group.
+  int64_t patch() const { return kernel_h * kernel_w * in_group(); }
+  // Each pixel of the output is made of the same pixel of the input alone.
+  bool pointwise() const {
+    return kernel_h == 1 && kernel_w == 1 && stride_h == 1 && stride_w == 1 && pad_h == 0 &&
+           pad_w == 0 && end_pad_h == 0 && end_pad_w == 0;
   }
 };
 
-// Weights of a convolution, one matrix [kernel_h * kernel_w * in_channels / groups, out_channels /
-// groups] a group.
+// The input of one group unfolded: row p is the patch [kernel_h, kernel_w, in_group()] that pixel p
+// of the output is made of. A source of rows for gemm().
+struct PatchRows {
+  const ConvShape& shape;
+  const float* in;  // the group's first channel of the first pixel
+
+  static void fill(const void* context, int64_t begin, int64_t end, float* out, int64_t out_stride);
+};
+
+// Weights of a convolution, one matrix [patch(), out_group()] a group.
 struct ConvWeights {
   std::vector<PackedMatrix> groups;
 };

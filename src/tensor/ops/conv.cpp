@@ -6,8 +6,8 @@
 #include "beckon/ops.h"
 #include "kernels/depthwise.h"
 #include "tensor/ops/common.h"
+#include "tensor/ops/conv_products.h"
 #include "tensor/ops/product.h"
-#include "tensor/ops/taps.h"
 #include "tensor/tape.h"
 
 namespace beckon {
@@ -15,7 +15,7 @@ namespace {
 
 using detail::floats;
 using detail::Tail;
-using detail::Taps;
+using kernels::ConvShape;
 
 void check(const char* operation, const Tensor& x, const Tensor& weight, const Conv& conv) {
   if (x.rank() != 4 || weight.rank() != 4)
@@ -32,7 +32,20 @@ void check(const char* operation, const Tensor& x, const Tensor& weight, const C
          weight.dim(3));
 }
 
-Taps conv_taps(const Tensor& x, const Tensor& weight, const Conv& conv) {
+// The gathering convolution of a weight [O, C/groups, kh, kw].
+ConvShape with_kernel(ConvShape s, const Tensor& weight, const Conv& conv) {
+  s.in_channels = weight.dim(1) * conv.groups;
+  s.out_channels = weight.dim(0);
+  s.kernel_h = weight.dim(2), s.kernel_w = weight.dim(3);
+  s.stride_h = conv.stride_h, s.stride_w = conv.stride_w;
+  s.pad_h = conv.pad_top, s.pad_w = conv.pad_left;
+  s.end_pad_h = conv.pad_bottom - conv.pad_top, s.end_pad_w = conv.pad_right - conv.pad_left;
+  s.dilation_h = conv.dilation_h, s.dilation_w = conv.dilation_w;
+  s.groups = conv.groups;
+  return s;
+}
+
+ConvShape shape_of_conv(const Tensor& x, const Tensor& weight, const Conv& conv) {
   check("conv2d", x, weight, conv);
   if (weight.dim(1) * conv.groups != x.dim(3) || weight.dim(0) % conv.groups != 0)
     fail(Kind::usage,
@@ -46,19 +59,12 @@ Taps conv_taps(const Tensor& x, const Tensor& weight, const Conv& conv) {
     fail(Kind::usage,
          "conv2d: a kernel that reaches over {}x{} in a map of {}x{}, padding included", reach_h,
          reach_w, padded_h, padded_w);
-  return {.batch = x.dim(0),
-          .big_h = x.dim(1),
-          .big_w = x.dim(2),
-          .big_channels = x.dim(3),
-          .small_h = (padded_h - reach_h) / conv.stride_h + 1,
-          .small_w = (padded_w - reach_w) / conv.stride_w + 1,
-          .small_channels = weight.dim(0),
-          .kernel_h = weight.dim(2),
-          .kernel_w = weight.dim(3),
-          .conv = conv};
+  return with_kernel({.batch = x.dim(0), .height = x.dim(1), .width = x.dim(2)}, weight, conv);
 }
 
-Taps transposed_taps(const Tensor& x, const Tensor& weight, const Conv& conv, int64_t output_pad) {
+// Of the convolution that goes the other way, from the result to x.
+ConvShape shape_of_transpose(const Tensor& x, const Tensor& weight, const Conv& conv,
+                             int64_t output_pad) {
   check("conv_transpose2d", x, weight, conv);
   if (weight.dim(0) != x.dim(3) || weight.dim(0) % conv.groups != 0)
     fail(Kind::usage,
@@ -72,37 +78,31 @@ Taps transposed_taps(const Tensor& x, const Tensor& weight, const Conv& conv, in
   if (h < 1 || w < 1 || output_pad < 0)
     fail(Kind::usage, "conv_transpose2d: a result of {}x{} from x {} with output_pad {}", h, w,
          x.shape().str(), output_pad);
-  return {.batch = x.dim(0),
-          .big_h = h,
-          .big_w = w,
-          .big_channels = weight.dim(1) * conv.groups,
-          .small_h = x.dim(1),
-          .small_w = x.dim(2),
-          .small_channels = x.dim(3),
-          .kernel_h = weight.dim(2),
-          .kernel_w = weight.dim(3),
-          .conv = conv};
+  ConvShape s = with_kernel({.batch = x.dim(0), .height = h, .width = w}, weight, conv);
+  s.end_pad_h -= output_pad;
+  s.end_pad_w -= output_pad;
+  return s;
 }
 
 // ---- Depth-wise: a kernel of its own, which wants the same padding on opposite sides. ----
 
-bool is_depthwise(const Taps& t) {
-  return t.big_group() == 1 && t.small_group() == 1 && t.conv.groups > 1;
+bool is_depthwise(const ConvShape& s) {
+  return s.in_group() == 1 && s.out_group() == 1 && s.groups > 1;
 }
 
-kernels::DepthwiseConv depthwise_shape(const Taps& t) {
-  return {.n = t.batch,
-          .height = t.big_h,
-          .width = t.big_w,
-          .channels = t.big_channels,
-          .kernel_h = t.kernel_h,
-          .kernel_w = t.kernel_w,
-          .stride_h = t.conv.stride_h,
-          .stride_w = t.conv.stride_w,
-          .pad_h = t.conv.pad_top,
-          .pad_w = t.conv.pad_left,
-          .dilation_h = t.conv.dilation_h,
-          .dilation_w = t.conv.dilation_w};
+kernels::DepthwiseConv depthwise_shape(const ConvShape& s) {
+  return {.n = s.batch,
+          .height = s.height,
+          .width = s.width,
+          .channels = s.in_channels,
+          .kernel_h = s.kernel_h,
+          .kernel_w = s.kernel_w,
+          .stride_h = s.stride_h,
+          .stride_w = s.stride_w,
+          .pad_h = s.pad_h,
+          .pad_w = s.pad_w,
+          .dilation_h = s.dilation_h,
+          .dilation_w = s.dilation_w};
 }
 
 std::shared_ptr<const std::vector<float>> depthwise_taps(const Tensor& weight) {
@@ -113,29 +113,33 @@ std::shared_ptr<const std::vector<float>> depthwise_taps(const Tensor& weight) {
   });
 }
 
-Tensor depthwise(const Tensor& x, const Tensor& weight, const Taps& t, Tail& tail) {
-  Tensor z = Tensor::empty({t.batch, t.small_h, t.small_w, t.small_channels});
-  const kernels::Epilogue e = tail.epilogue(0, t.small_channels);
+Shape shape_of_result(const ConvShape& s) {
+  return {s.batch, s.out_height(), s.out_width(), s.out_channels};
+}
+
+Tensor depthwise(const Tensor& x, const Tensor& weight, const ConvShape& s, Tail& tail) {
+  Tensor z = Tensor::empty(shape_of_result(s));
+  const kernels::Epilogue e = tail.epilogue(0, s.out_channels);
   if (e.residual) {
-    kernels::depthwise_conv(depthwise_shape(t), x.data(), depthwise_taps(weight)->data(), nullptr,
+    kernels::depthwise_conv(depthwise_shape(s), x.data(), depthwise_taps(weight)->data(), nullptr,
                             Activation::none, z.data());
     return tail.apply(z);
   }
-  kernels::depthwise_conv(depthwise_shape(t), x.data(), depthwise_taps(weight)->data(), e.bias,
+  kernels::depthwise_conv(depthwise_shape(s), x.data(), depthwise_taps(weight)->data(), e.bias,
                           e.activation, z.data());
   return tail.finish(z);
 }
 
-Tensor depthwise_input_gradient(const Taps& t, const Tensor& dz, const Tensor& weight) {
-  Tensor dx = Tensor::empty({t.batch, t.big_h, t.big_w, t.big_channels});
-  kernels::depthwise_conv_grad_input(depthwise_shape(t), dz.data(), depthwise_taps(weight)->data(),
+Tensor depthwise_input_gradient(const ConvShape& s, const Tensor& dz, const Tensor& weight) {
+  Tensor dx = Tensor::empty({s.batch, s.height, s.width, s.in_channels});
+  kernels::depthwise_conv_grad_input(depthwise_shape(s), dz.data(), depthwise_taps(weight)->data(),
                                      dx.data());
   return dx;
 }
 
-Tensor depthwise_weight_gradient(const Taps& t, const Tensor& x, const Tensor& dz) {
-  Tensor dtaps = Tensor::empty({1, t.kernel_h, t.kernel_w, t.big_channels});
-  kernels::depthwise_conv_grad_weights(depthwise_shape(t), x.data(), dz.data(), dtaps.data());
+Tensor depthwise_weight_gradient(const ConvShape& s, const Tensor& x, const Tensor& dz) {
+  Tensor dtaps = Tensor::empty({1, s.kernel_h, s.kernel_w, s.in_channels});
+  kernels::depthwise_conv_grad_weights(depthwise_shape(s), x.data(), dz.data(), dtaps.data());
   return dtaps.permute({3, 0, 1, 2}).contiguous();
 }
 
@@ -144,8 +148,8 @@ Tensor depthwise_weight_gradient(const Taps& t, const Tensor& x, const Tensor& d
 // With an activation and a trace, the sum before the activation is saved.
 Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const Conv& conv,
               const Fused& fused) {
-  const Taps t = conv_taps(input, weight, conv);
-  const bool by_channel = is_depthwise(t);
+  const ConvShape s = shape_of_conv(input, weight, conv);
+  const bool by_channel = is_depthwise(s);
   if (by_channel && (conv.pad_top != conv.pad_bottom || conv.pad_left != conv.pad_right)) {
     Conv inside = conv;
     inside.pad_top = inside.pad_left = inside.pad_bottom = inside.pad_right = 0;
@@ -154,32 +158,33 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, con
         weight, bias, inside, fused);
   }
   const Tensor x = floats("conv2d", input);
-  const Shape shape{t.batch, t.small_h, t.small_w, t.small_channels};
+  const Shape shape = shape_of_result(s);
   Tail tail("conv2d", bias, fused, shape, wants_grad({&x, &weight, &bias, &fused.residual}));
   Tensor y;
   if (by_channel) {
-    y = depthwise(x, weight, t, tail);
+    y = depthwise(x, weight, s, tail);
   } else {
     Tensor z = Tensor::empty(shape);
-    detail::gather_product(t, x.data(), weight, &tail, z.data());
+    kernels::conv2d(s, x.data(), *detail::packed_conv(s, weight), tail.epilogue(0, s.out_channels),
+                    z.data());
     y = tail.finish(z);
   }
   return record(
       "conv2d", y, {x, weight, bias, fused.residual},
-      [x, weight, bias, residual = fused.residual, t, tail, by_channel](const Tensor& dy) -> Grads {
+      [x, weight, bias, residual = fused.residual, s, tail, by_channel](const Tensor& dy) -> Grads {
         const Tensor dz = tail.product_gradient(dy);
         Grads grads(4);
         if (x.requires_grad()) {
           if (by_channel) {
-            grads[0] = depthwise_input_gradient(t, dz, weight);
+            grads[0] = depthwise_input_gradient(s, dz, weight);
           } else {
             grads[0] = Tensor::empty(x.shape());
-            detail::scatter_product(t, dz.data(), weight, nullptr, grads[0].data());
+            detail::scatter_patches(s, dz.data(), weight, nullptr, grads[0].data());
           }
         }
         if (weight.requires_grad())
-          grads[1] = by_channel ? depthwise_weight_gradient(t, x, dz)
-                                : detail::taps_gradient(t, x.data(), dz.data());
+          grads[1] = by_channel ? depthwise_weight_gradient(s, x, dz)
+                                : detail::conv_weight_gradient(s, x.data(), dz.data());
         if (bias.requires_grad()) grads[2] = detail::bias_gradient(dz);
         if (residual.requires_grad()) grads[3] = tail.residual_gradient(dy, dz);
         return grads;
@@ -188,23 +193,22 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, con
 
 Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
                         const Conv& conv, int64_t output_pad) {
-  const Taps t = transposed_taps(input, weight, conv, output_pad);
+  const ConvShape s = shape_of_transpose(input, weight, conv, output_pad);
   const Tensor x = floats("conv_transpose2d", input);
-  const Tensor b = detail::checked_bias("conv_transpose2d", bias, t.big_channels);
-  Tensor y = Tensor::empty({t.batch, t.big_h, t.big_w, t.big_channels});
-  detail::scatter_product(t, x.data(), weight, detail::data_or_null(b), y.data());
-  return record("conv_transpose2d", y, {x, weight, bias},
-                [x, weight, bias, t](const Tensor& dy) -> Grads {
-                  Grads grads(3);
-                  if (x.requires_grad()) {
-                    grads[0] = Tensor::empty(x.shape());
-                    detail::gather_product(t, dy.data(), weight, nullptr, grads[0].data());
-                  }
-                  if (weight.requires_grad())
-                    grads[1] = detail::taps_gradient(t, dy.data(), x.data());
-                  if (bias.requires_grad()) grads[2] = detail::bias_gradient(dy);
-                  return grads;
-                });
+  const Tensor b = detail::checked_bias("conv_transpose2d", bias, s.in_channels);
+  Tensor y = Tensor::empty({s.batch, s.height, s.width, s.in_channels});
+  detail::scatter_patches(s, x.data(), weight, detail::data_or_null(b), y.data());
+  return record(
+      "conv_transpose2d", y, {x, weight, bias}, [x, weight, bias, s](const Tensor& dy) -> Grads {
+        Grads grads(3);
+        if (x.requires_grad()) {
+          grads[0] = Tensor::empty(x.shape());
+          kernels::conv2d(s, dy.data(), *detail::packed_conv(s, weight), {}, grads[0].data());
+        }
+        if (weight.requires_grad()) grads[1] = detail::conv_weight_gradient(s, dy.data(), x.data());
+        if (bias.requires_grad()) grads[2] = detail::bias_gradient(dy);
+        return grads;
+      });
 }
 
 }  // namespace beckon
