@@ -76,6 +76,7 @@ std::string explanation(const OptionManual& option) {
 
 std::vector<Row> rows_of(const std::vector<Entry>& entries) {
   std::vector<Row> rows;
+  rows.reserve(entries.size());
   for (const Entry& entry : entries) rows.push_back({entry.name, entry.meaning});
   return rows;
 }

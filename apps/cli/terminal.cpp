@@ -26,9 +26,10 @@ int write_all(int stream, std::string_view bytes) {
   return 0;
 }
 
-bool set(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && *value != '\0';
+// Empty if it is not set.
+std::string_view variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
 }
 
 std::string printable(std::string_view text) {
@@ -69,12 +70,12 @@ void show(std::string_view text) { write_all(STDERR_FILENO, text); }
 void say(std::string_view message) { write_all(STDERR_FILENO, printable(message) + "\n"); }
 
 bool stderr_is_terminal() {
-  static const bool terminal = ::isatty(STDERR_FILENO) == 1 && set("TERM") &&
-                               std::string_view(std::getenv("TERM")) != "dumb";
+  static const bool terminal =
+      ::isatty(STDERR_FILENO) == 1 && !variable("TERM").empty() && variable("TERM") != "dumb";
   return terminal;
 }
 
-bool stderr_has_colour() { return stderr_is_terminal() && !set("NO_COLOR"); }
+bool stderr_has_colour() { return stderr_is_terminal() && variable("NO_COLOR").empty(); }
 
 void open_closed_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
