@@ -21,6 +21,16 @@ using kernels::ScratchLease;
 // Floats of patches that are in memory at a time: they are read back at once, from cache.
 constexpr int64_t kBlockFloats = int64_t{1} << 19;
 
+// Packed weights of as many groups as the shape has. They are kept with the weight, which alone
+// does not say how many that are: the same numbers may have been used with another number before.
+template <typename Make>
+std::shared_ptr<const ConvWeights> for_groups(const ConvShape& s, const Tensor& weight,
+                                              const void* key, Make&& make) {
+  const auto kept = derived<ConvWeights>(weight, key, make);
+  if (static_cast<int64_t>(kept->groups.size()) == s.groups) return kept;
+  return std::make_shared<const ConvWeights>(make());
+}
+
 // The weight as [out_channels, kernel_h, kernel_w, in_channels / groups], the order of a patch.
 Tensor in_patch_order(const Tensor& weight) {
   return weight.detach().to(DType::f32).permute({0, 2, 3, 1}).contiguous();
@@ -29,7 +39,7 @@ Tensor in_patch_order(const Tensor& weight) {
 // One right-hand side [out_group, patch] for each group.
 std::shared_ptr<const ConvWeights> packed_scatter(const ConvShape& s, const Tensor& weight) {
   static const char key = 0;
-  return derived<ConvWeights>(weight, &key, [&] {
+  return for_groups(s, weight, &key, [&] {
     const Tensor w = in_patch_order(weight);
     ConvWeights packed;
     for (int64_t g = 0; g < s.groups; ++g)
@@ -112,11 +122,11 @@ void add_patches(const ConvShape& s, const float* patches, int64_t line_begin, i
 
 }  // namespace
 
-std::shared_ptr<const ConvWeights> packed_conv(const ConvShape& shape, const Tensor& weight) {
+std::shared_ptr<const ConvWeights> packed_conv(const ConvShape& s, const Tensor& weight) {
   static const char key = 0;
-  return derived<ConvWeights>(weight, &key, [&] {
+  return for_groups(s, weight, &key, [&] {
     const Tensor w = weight.detach().to(DType::f32).contiguous();
-    return kernels::pack_conv_weights(w.data(), shape);
+    return kernels::pack_conv_weights(w.data(), s);
   });
 }
 

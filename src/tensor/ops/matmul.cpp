@@ -1,6 +1,7 @@
 // Products of matrices, with leading dimensions that broadcast.
+#include <algorithm>
+
 #include "base/fail.h"
-#include "base/threads.h"
 #include "beckon/ops.h"
 #include "kernels/gemm.h"
 #include "tensor/ops/common.h"
@@ -34,6 +35,29 @@ int64_t offset_of(int64_t index, const Shape& batch, const Shape& steps) {
   return offset;
 }
 
+// The innermost dimensions of a batch that both factors run through at an even pace.
+struct Run {
+  int outer = 0;  // dimensions before it
+  int64_t count = 1, a_step = 0, b_step = 0;
+};
+
+Run even_run(const Shape& batch, const Shape& a_steps, const Shape& b_steps) {
+  Run run{.outer = batch.rank()};
+  while (run.outer > 0) {
+    const int i = run.outer - 1;
+    if (run.count == 1) {
+      run.a_step = a_steps[i];
+      run.b_step = b_steps[i];
+    } else if (batch[i] != 1 &&
+               (a_steps[i] != run.count * run.a_step || b_steps[i] != run.count * run.b_step)) {
+      break;
+    }
+    run.count *= batch[i];
+    --run.outer;
+  }
+  return run;
+}
+
 // y [batch..., M, N] = a [..., M,K] b [..., K,N] for f32 tensors of any strides: transposed factors
 // need no copies.
 Tensor product(const Tensor& a, const Tensor& b, const Shape& batch) {
@@ -42,38 +66,18 @@ Tensor product(const Tensor& a, const Tensor& b, const Shape& batch) {
   shape.push_back(m);
   shape.push_back(n);
   Tensor y = Tensor::empty(shape);
+  if (y.size() == 0) return y;
   const Shape a_steps = batch_strides(a, batch), b_steps = batch_strides(b, batch);
   const float* a_data = a.data_as<float>();
   const float* b_data = b.data_as<float>();
   float* to = y.data();
-  // One right-hand side for all matrices of the batch is packed once.
-  bool shared = true;
-  for (int64_t step : b_steps) shared = shared && step == 0;
-  const kernels::PackedMatrix common =
-      shared ? kernels::pack(b_data, k, n, b.strides()[-2], b.strides()[-1])
-             : kernels::PackedMatrix();
-  const auto body = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const kernels::Rows rows{.data = a_data + offset_of(i, batch, a_steps),
-                               .stride = a.strides()[-2],
-                               .col_stride = a.strides()[-1]};
-      if (shared) {
-        kernels::gemm(m, rows, common, {}, to + i * m * n, n);
-      } else {
-        kernels::gemm(m, rows,
-                      kernels::pack(b_data + offset_of(i, batch, b_steps), k, n, b.strides()[-2],
-                                    b.strides()[-1]),
-                      {}, to + i * m * n, n);
-      }
-    }
-  };
-  // Many matrices: one each thread. Few: all threads on each.
-  const int64_t count = batch.elements();
-  if (count >= 4 * threads()) {
-    parallel_for(count, 1, body);
-  } else {
-    body(0, count);
-  }
+  const Run run = even_run(batch, a_steps, b_steps);
+  for (int64_t i = 0; i < batch.elements(); i += run.count)
+    kernels::gemm_batched(
+        run.count, m, k, n,
+        {a_data + offset_of(i, batch, a_steps), run.a_step, a.strides()[-2], a.strides()[-1]},
+        {b_data + offset_of(i, batch, b_steps), run.b_step, b.strides()[-2], b.strides()[-1]}, {},
+        0, to + i * m * n, m * n, n);
   return y;
 }
 
@@ -88,9 +92,10 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     fail(Kind::usage, "matmul: {} times {}; expected [...,M,K] and [...,K,N]", a.shape().str(),
          b.shape().str());
   // One matrix on the right: the batch is so many more rows.
-  if (b.rank() == 2 && a.rank() > 2)
-    return matmul(a.reshape({a.size() / std::max<int64_t>(a.dim(-1), 1), a.dim(-1)}), b)
-        .reshape(a.shape().with(-1, b.dim(1)));
+  if (b.rank() == 2 && a.rank() > 2) {
+    const int64_t rows = leading(a).elements() * a.dim(-2);
+    return matmul(a.reshape({rows, a.dim(-1)}), b).reshape(a.shape().with(-1, b.dim(1)));
+  }
   const Shape batch = detail::broadcast_shape("matmul", leading(a), leading(b));
   return record("matmul", product(as_f32("matmul", a), as_f32("matmul", b), batch), {a, b},
                 [a, b, batch](const Tensor& dy) -> Grads {

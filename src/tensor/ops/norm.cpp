@@ -16,11 +16,12 @@ namespace {
 const float* floats_of(const Tensor& t) { return t.defined() ? t.data() : nullptr; }
 
 // A parameter per channel, or none.
-Tensor channel_parameter(const char* name, const Tensor& x, const Tensor& parameter) {
+Tensor channel_parameter(const char* name, const char* which, const Tensor& x,
+                         const Tensor& parameter) {
   if (!parameter.defined()) return parameter;
   if (!(parameter.shape() == Shape({x.dim(-1)})))
-    fail(Kind::usage, "{}: parameter {} for x {}; expected [C]", name, parameter.shape().str(),
-         x.shape().str());
+    fail(Kind::usage, "{}: {} {} for x {}; expected [{}]", name, which, parameter.shape().str(),
+         x.shape().str(), x.dim(-1));
   return detail::floats(name, parameter);
 }
 
@@ -35,8 +36,8 @@ void check_rank(const char* name, const Tensor& x, int least) {
 Tensor layer_norm(const Tensor& x_, const Tensor& gamma_, const Tensor& beta_, float eps) {
   check_rank("layer_norm", x_, 1);
   const Tensor x = detail::floats("layer_norm", x_);
-  const Tensor gamma = channel_parameter("layer_norm", x, gamma_),
-               beta = channel_parameter("layer_norm", x, beta_);
+  const Tensor gamma = channel_parameter("layer_norm", "gamma", x, gamma_),
+               beta = channel_parameter("layer_norm", "beta", x, beta_);
   Tensor y = Tensor::empty(x.shape());
   const int64_t cols = x.dim(-1), rows = cols == 0 ? 0 : x.size() / cols;
   const bool tape = wants_grad({&x, &gamma, &beta});
@@ -71,9 +72,10 @@ Tensor group_norm(const Tensor& x_, int64_t groups, const Tensor& gamma_, const 
   const Tensor x = detail::floats("group_norm", x_);
   const int64_t batch = x.dim(0), channels = x.dim(-1);
   if (groups < 1 || channels % groups != 0)
-    fail(Kind::usage, "group_norm: {} groups of {} channels", groups, channels);
-  const Tensor gamma = channel_parameter("group_norm", x, gamma_),
-               beta = channel_parameter("group_norm", x, beta_);
+    fail(Kind::usage, "group_norm: x {} with {} groups; expected [B,...,C], C a multiple of them",
+         x.shape().str(), groups);
+  const Tensor gamma = channel_parameter("group_norm", "gamma", x, gamma_),
+               beta = channel_parameter("group_norm", "beta", x, beta_);
   const int64_t pixels = x.size() == 0 ? 0 : x.size() / (batch * channels);
   Tensor y = Tensor::empty(x.shape());
   const bool tape = wants_grad({&x, &gamma, &beta});
@@ -104,12 +106,12 @@ Tensor batch_norm(const Tensor& x_, const Tensor& mean_, const Tensor& variance_
                   const Tensor& gamma_, const Tensor& beta_, float eps) {
   check_rank("batch_norm", x_, 1);
   if (!mean_.defined() || !variance_.defined())
-    fail(Kind::usage, "batch_norm: the statistics are missing");
+    fail(Kind::usage, "batch_norm: mean and variance must be given");
   const Tensor x = detail::floats("batch_norm", x_);
-  const Tensor mean = channel_parameter("batch_norm", x, mean_);
-  const Tensor variance = channel_parameter("batch_norm", x, variance_);
-  const Tensor gamma = channel_parameter("batch_norm", x, gamma_),
-               beta = channel_parameter("batch_norm", x, beta_);
+  const Tensor mean = channel_parameter("batch_norm", "mean", x, mean_);
+  const Tensor variance = channel_parameter("batch_norm", "variance", x, variance_);
+  const Tensor gamma = channel_parameter("batch_norm", "gamma", x, gamma_),
+               beta = channel_parameter("batch_norm", "beta", x, beta_);
   if (wants_grad({&x, &mean, &variance, &gamma, &beta})) {
     Tensor y = (x - mean) * pow(variance + eps, -0.5f);
     if (gamma.defined()) y = y * gamma;
@@ -132,9 +134,10 @@ BatchNormed batch_norm_train(const Tensor& x_, const Tensor& gamma_, const Tenso
   const Tensor x = detail::floats("batch_norm_train", x_);
   const int64_t c = x.dim(-1), rows = c == 0 ? 0 : x.size() / c;
   if (rows < 2)
-    fail(Kind::usage, "batch_norm_train: {} values a channel; a variance needs at least 2", rows);
-  const Tensor gamma = channel_parameter("batch_norm_train", x, gamma_);
-  const Tensor beta = channel_parameter("batch_norm_train", x, beta_);
+    fail(Kind::usage, "batch_norm_train: x {} has {} values a channel; a variance needs 2 or more",
+         x.shape().str(), rows);
+  const Tensor gamma = channel_parameter("batch_norm_train", "gamma", x, gamma_);
+  const Tensor beta = channel_parameter("batch_norm_train", "beta", x, beta_);
   // One group a channel, over all rows at once.
   const Tensor y = group_norm(x.reshape({1, rows, c}), c, gamma, beta, eps).reshape(x.shape());
   NoGrad no_grad;

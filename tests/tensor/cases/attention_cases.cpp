@@ -211,6 +211,7 @@ void add_attention_cases(std::vector<OpCase>& cases) {
   add_attention(cases, "wider_values", 1, 4, 5, 2, 3, {.e = 7});
   add_attention(cases, "scale", 1, 4, 5, 2, 3, {.scale = 0.25f});
   add_attention(cases, "more_than_a_block_of_rows", 1, 150, 20, 2, 4, {});
+  add_attention(cases, "many_keys", 1, 3, 1100, 2, 4, {});
   add_attention(cases, "bias_of_heads", 2, 4, 5, 3, 4, {.bias = {3, 4, 5}});
   add_attention(cases, "bias_for_all", 2, 4, 5, 3, 4, {.bias = {1, 4, 5}});
   add_attention(cases, "bias_of_everything", 2, 4, 5, 3, 4, {.bias = {2, 3, 4, 5}});

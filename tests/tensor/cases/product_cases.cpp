@@ -17,6 +17,12 @@ Doubles matmul_reference(const Doubles& a, const Doubles& b, int64_t batch_a, in
   return y;
 }
 
+int64_t batch_of(const Shape& x) {
+  int64_t batch = 1;
+  for (int i = 0; i < x.rank() - 2; ++i) batch *= x[i];
+  return batch;
+}
+
 void add_matmul(std::vector<OpCase>& cases, const std::string& what, const Shape& a, const Shape& b,
                 bool large = false) {
   OpCase c;
@@ -25,8 +31,7 @@ void add_matmul(std::vector<OpCase>& cases, const std::string& what, const Shape
   c.run = [](const std::vector<Tensor>& x) { return matmul(x[0], x[1]); };
   c.reference = [=](const std::vector<Doubles>& x) {
     const int64_t m = a[-2], k = a[-1], n = b[-1];
-    return matmul_reference(x[0], x[1], m * k == 0 ? 1 : a.elements() / (m * k),
-                            k * n == 0 ? 1 : b.elements() / (k * n), m, k, n);
+    return matmul_reference(x[0], x[1], batch_of(a), batch_of(b), m, k, n);
   };
   c.large = large;
   cases.push_back(c);
@@ -105,6 +110,7 @@ void add_product_cases(std::vector<OpCase>& cases) {
   add_matmul(cases, "batch_of_one", {1, 4, 5}, {3, 5, 6});
   add_matmul(cases, "no_rows", {0, 5}, {5, 6});
   add_matmul(cases, "no_terms", {3, 0}, {0, 4});
+  add_matmul(cases, "no_terms_in_a_batch", {2, 3, 0}, {0, 4});
   add_matmul(cases, "masks_of_sam", {3, 4, 32}, {3, 32, 4096}, true);
   {
     // Both factors transposed views, and a leading dimension that repeats on each side.
