@@ -50,13 +50,16 @@ struct Prepared {
     return decoder;
   }
 
-  MaskDecoder::Output plain(const Tensor& sparse) const {
+  MaskDecoder::Output plain(const Tensor& sparse, const Tensor& dense = {}) const {
     NoGrad no_grad;
-    return decoder.forward(image, code, sparse, no_mask.reshape({1, 1, 1, config.dim}));
+    return decoder.forward(image, code, sparse,
+                           dense.defined() ? dense : no_mask.reshape({1, 1, 1, config.dim}));
   }
-  FastMaskDecoder::Output quick(const Tensor& sparse, std::vector<int64_t> wanted) const {
+  FastMaskDecoder::Output quick(const Tensor& sparse, std::vector<int64_t> wanted,
+                                const Tensor& dense = {}) const {
     const auto seen = fast.prepare(image, no_mask, code);
-    return fast.forward(*seen, sparse, [&](int64_t, std::span<const float>) { return wanted; });
+    return fast.forward(*seen, sparse, dense,
+                        [&](int64_t, std::span<const float>) { return wanted; });
   }
 };
 
@@ -77,9 +80,9 @@ void expect_close(const Tensor& actual, const Tensor& expected, float relative) 
   EXPECT_LE(worst, relative * largest);
 }
 
-void expect_same_as_plain(const Prepared& s, const Tensor& sparse) {
-  const MaskDecoder::Output plain = s.plain(sparse);
-  const FastMaskDecoder::Output fast = s.quick(sparse, all_masks(s.config));
+void expect_same_as_plain(const Prepared& s, const Tensor& sparse, const Tensor& dense = {}) {
+  const MaskDecoder::Output plain = s.plain(sparse, dense);
+  const FastMaskDecoder::Output fast = s.quick(sparse, all_masks(s.config), dense);
   expect_close(fast.iou, plain.iou, 2e-5f);
   ASSERT_EQ(static_cast<int64_t>(fast.masks.size()), plain.masks.dim(0));
   for (int64_t p = 0; p < plain.masks.dim(0); ++p)
@@ -118,6 +121,12 @@ TEST(FastMaskDecoder, MatchesPlainForOtherSizes) {
       random_tensor({2, 4, 64}, 8));
 }
 
+TEST(FastMaskDecoder, MatchesPlainWithMaskPrompts) {
+  const Prepared s(kSmall, 25, 24);
+  expect_same_as_plain(s, random_tensor({3, 2, 32}, 12), random_tensor({3, 25, 24, 32}, 13));
+  expect_same_as_plain(s, Tensor(), random_tensor({2, 25, 24, 32}, 14));
+}
+
 TEST(FastMaskDecoder, MatchesPlainAtTheRealSizes) {
   const Prepared s(MaskDecoderConfig{}, 64, 64);
   expect_same_as_plain(s, random_tensor({1, 2, 256}, 9));
@@ -128,7 +137,7 @@ TEST(FastMaskDecoder, ComputesTheMasksAskedForAndNoOthers) {
   const Tensor sparse = random_tensor({3, 2, 32}, 10);
   const auto everything = s.quick(sparse, all_masks(kSmall));
   const auto seen = s.fast.prepare(s.image, s.no_mask, s.code);
-  const auto some = s.fast.forward(*seen, sparse, [&](int64_t p, std::span<const float> iou) {
+  const auto some = s.fast.forward(*seen, sparse, {}, [&](int64_t p, std::span<const float> iou) {
     EXPECT_EQ(iou.size(), 4u);
     EXPECT_EQ(iou[1], everything.iou.data()[p * 4 + 1]);
     return p == 1 ? std::vector<int64_t>{} : std::vector<int64_t>{2};

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/fail.h"
 #include "base/threads.h"
 #include "kernels/gemm.h"
 #include "kernels/scratch.h"
@@ -106,6 +107,7 @@ struct FastMaskDecoder::Weights {
 
 struct FastMaskDecoder::Image {
   int64_t h = 0, w = 0, places = 0;
+  Tensor embedding;                  // [N,C] for prompts with a mask, which do without the rest
   Tensor tokens;                     // [N,C] embedding + no-mask vector
   Tensor code;                       // [N,C]
   Tensor keys;                       // [N,d] of block 0, token to image
@@ -158,7 +160,8 @@ std::shared_ptr<const FastMaskDecoder::Image> FastMaskDecoder::prepare(
   image->w = embedding.dim(2);
   image->places = image->h * image->w;
   const int64_t c = decoder_.config.dim;
-  image->tokens = add(embedding.reshape({image->places, c}), no_mask.reshape({1, c}));
+  image->embedding = embedding.reshape({image->places, c}).contiguous();
+  image->tokens = add(image->embedding, no_mask.reshape({1, c}));
   image->code = image_code.reshape({image->places, c});
   const Tensor coded = image->tokens + image->code;
   const TwoWayBlock& first = decoder_.blocks.front();
@@ -179,14 +182,22 @@ struct FastMaskDecoder::Group {
   const Weights& weights;
   const Image& image;
   int64_t prompts, tokens, heads, c, d, columns, chunks;
+  bool prepared;  // no masks: the first block meets projections of the image that were made once
   float scale;
+  Tensor dense;            // [G,N,C] mask prompts, or none
   Tensor code;             // [G,T,C] the tokens at the start
   Tensor queries;          // [G,T,C]
   Tensor keys;             // [G,N,C] image tokens after the last pass
   std::vector<Sums> sums;  // [G,chunks]
 
-  Group(const FastMaskDecoder& fast, const Image& seen, const Tensor& sparse, int64_t count)
-      : decoder(fast.decoder_), weights(*fast.weights_), image(seen), prompts(count) {
+  Group(const FastMaskDecoder& fast, const Image& seen, const Tensor& sparse, const Tensor& masks,
+        int64_t count)
+      : decoder(fast.decoder_),
+        weights(*fast.weights_),
+        image(seen),
+        prompts(count),
+        prepared(!masks.defined()),
+        dense(masks) {
     code = decoder.initial_tokens(sparse, prompts);
     queries = code;
     tokens = code.dim(1);
@@ -226,13 +237,14 @@ struct FastMaskDecoder::Group {
     return rows;
   }
 
-  std::vector<Question> ask(const DecoderAttention& attention, bool first) const {
+  std::vector<Question> ask(const DecoderAttention& attention, bool projected) const {
     const Tensor q = attention.q_proj(queries + code);
     std::vector<Question> questions(static_cast<size_t>(prompts));
     parallel_for(prompts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
-        const auto rows = head_rows(q.data() + p * tokens * d, attention.k_proj.weight, first);
-        questions[static_cast<size_t>(p)].query = pack_columns(rows.data(), columns, first ? d : c);
+        const auto rows = head_rows(q.data() + p * tokens * d, attention.k_proj.weight, projected);
+        questions[static_cast<size_t>(p)].query =
+            pack_columns(rows.data(), columns, projected ? d : c);
       }
     });
     return questions;
@@ -240,7 +252,7 @@ struct FastMaskDecoder::Group {
 
   std::vector<Effect> act(size_t b) const {
     const DecoderAttention& attention = decoder.blocks[b].image_to_token;
-    const bool first = b == 0;
+    const bool projected = prepared && b == 0;
     const Tensor k = attention.k_proj(queries + code), v = attention.v_proj(queries);
     const Tensor& out_rows = weights.blocks[b].out_rows;
     std::vector<Effect> effects(static_cast<size_t>(prompts));
@@ -250,10 +262,10 @@ struct FastMaskDecoder::Group {
         Effect& effect = effects[static_cast<size_t>(p)];
         if (task % 2 == 0) {
           const float* key = k.data() + p * tokens * d;
-          const auto rows = head_rows(key, attention.q_proj.weight, first);
-          effect.key = pack_columns(rows.data(), columns, first ? d : c);
+          const auto rows = head_rows(key, attention.q_proj.weight, projected);
+          effect.key = pack_columns(rows.data(), columns, projected ? d : c);
           effect.bias.assign(static_cast<size_t>(columns), 0.0f);
-          if (first) continue;  // the prepared queries have their bias in them
+          if (projected) continue;  // the prepared queries have their bias in them
           const float* bias = attention.q_proj.bias.data();
           for (int64_t t = 0; t < tokens; ++t)
             for (int64_t h = 0; h < heads; ++h)
@@ -297,10 +309,33 @@ struct FastMaskDecoder::Group {
     });
   }
 
+  // The same where every prompt has an image side of its own: the embedding and a mask.
+  void look_at_masks(const std::vector<Question>& questions) {
+    const int64_t stride = padded(columns);
+    const float* embedding = std::as_const(image.embedding).data();
+    const float* code_rows = image.code.data();
+    const float* masks = std::as_const(dense).data();
+    float* all_keys = keys.data();
+    each_chunk([&](int64_t p, Sums& sum, int64_t begin, int64_t end) {
+      sum.reset(columns, c);
+      const kernels::ScratchLease scores(kTile * stride), coded(kTile * c);
+      PackedMatrix packed;
+      for (int64_t r = begin; r < end; r += kTile) {
+        const int64_t rows = std::min(kTile, end - r), at = (p * image.places + r) * c;
+        kernels::add_and_pack(rows, c, embedding + r * c, masks + at, all_keys + at, nullptr);
+        if (packed.k() != rows) packed = PackedMatrix(rows, c);
+        kernels::add_and_pack(rows, c, all_keys + at, code_rows + r * c, coded.data(), &packed);
+        kernels::gemm_serial(rows, {.data = coded.data(), .stride = c},
+                             questions[static_cast<size_t>(p)].query, {}, scores.data(), stride);
+        sum.add(rows, scores.data(), stride, packed);
+      }
+    });
+  }
+
   // Image to token of block b, its norm, and the next token-to-image attention, tile by tile.
   void pass(size_t b, const std::vector<Effect>& effects, const std::vector<Question>& questions) {
     const TwoWayBlock& block = decoder.blocks[b];
-    const bool first = b == 0;
+    const bool first = prepared && b == 0;
     const int64_t stride = padded(columns);
     const float* code_rows = image.code.data();
     const float* queries0 = std::as_const(image.queries).data();
@@ -367,11 +402,16 @@ struct FastMaskDecoder::Group {
   void transform() {
     const std::vector<TwoWayBlock>& blocks = decoder.blocks;
     self_attention(blocks[0]);
-    look(ask(blocks[0].token_to_image, true));
+    if (prepared) {
+      look(ask(blocks[0].token_to_image, true));
+    } else {
+      look_at_masks(ask(blocks[0].token_to_image, false));
+    }
     for (size_t b = 0; b < blocks.size(); ++b) {
       const TwoWayBlock& block = blocks[b];
+      const bool projected = prepared && b == 0;
       const Tensor view =
-          seen(b == 0 ? nullptr : &weights.blocks[b].value, block.token_to_image.v_proj.bias);
+          seen(projected ? nullptr : &weights.blocks[b].value, block.token_to_image.v_proj.bias);
       queries = block.norm2(block.token_to_image.out_proj(view, {.residual = queries}));
       queries = block.norm3(queries + block.mlp(queries));
       const std::vector<Effect> effects = act(b);
@@ -420,14 +460,21 @@ struct FastMaskDecoder::Group {
 };
 
 FastMaskDecoder::Output FastMaskDecoder::forward(const Image& image, const Tensor& sparse,
-                                                 const Choose& choose) const {
+                                                 const Tensor& dense, const Choose& choose) const {
   NoGrad no_grad;
-  const int64_t prompts = sparse.defined() ? sparse.dim(0) : 1, m = decoder_.config.masks();
+  const int64_t m = decoder_.config.masks(), c = decoder_.config.dim;
+  const int64_t prompts = sparse.defined() ? sparse.dim(0) : dense.defined() ? dense.dim(0) : 1;
+  const Shape expected = {prompts, image.h, image.w, c};
+  if (dense.defined() && !(dense.shape() == expected))
+    fail(Kind::usage, "mask decoder: mask prompts {}, expected {}", dense.shape().str(),
+         expected.str());
+  const auto rows = [](const Tensor& x, int64_t from, int64_t to) {
+    return x.defined() ? x.slice(0, from, to).contiguous() : x;
+  };
   Output output{Tensor::empty({prompts, m}), std::vector<Tensor>(static_cast<size_t>(prompts))};
   for (int64_t begin = 0; begin < prompts; begin += kGroup) {
     const int64_t end = std::min(begin + kGroup, prompts);
-    Group group(*this, image, sparse.defined() ? sparse.slice(0, begin, end).contiguous() : sparse,
-                end - begin);
+    Group group(*this, image, rows(sparse, begin, end), rows(dense, begin, end), end - begin);
     group.transform();
     const Tensor iou = decoder_.iou_head(group.queries.select(1, 0).contiguous());
     std::copy_n(std::as_const(iou).data(), iou.size(), output.iou.data() + begin * m);

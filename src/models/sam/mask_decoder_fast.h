@@ -1,5 +1,5 @@
 // The mask decoder with less than half of the arithmetic and a tenth of the memory traffic, for
-// frozen weights and prompts without a mask. The numbers are those of mask_decoder.h, its readable
+// frozen weights. The numbers are those of mask_decoder.h, its readable
 // definition, up to float rounding; a test holds the two together.
 //
 // The identities (H heads of width e, image tokens X [N,C], position code P [N,C]):
@@ -9,8 +9,8 @@
 //   image to token   scores_h = (X+P) (Wq_h^T k_h / sqrt(e)) + bq_h k_h / sqrt(e)
 //                    output   = A B, A [N, T H] all heads' attention, B = rows v_h Wo_h
 // so that 256-wide image tokens meet T*H columns (56 for one click) instead of 128-wide
-// projections. In the first block X is the same for every prompt of an image: its projections are
-// made once (prepare()).
+// projections. In the first block X is the same for every prompt of an image, but for those
+// with a mask: its projections are made once (prepare()).
 //
 // The order of work: what block b does to the image (image to token, norm) and what block b+1 wants
 // to know of it (token to image) need only tokens that are known before, so both happen in one pass
@@ -53,9 +53,11 @@ class FastMaskDecoder {
     Tensor iou;                 // predicted IoU [P,M]
     std::vector<Tensor> masks;  // per prompt: logits [K,4h,4w] of the K masks chosen, empty if none
   };
-  // sparse [P,S,C], or none for one prompt without points or box. Bit for bit the same for a prompt
+  // sparse [P,S,C], or none for prompts without points or box; dense [P,h,w,C], the mask prompts,
+  // or none (one prompt then, if there is no sparse either). Bit for bit the same for a prompt
   // alone or in a batch, and for any number of threads.
-  Output forward(const Image& image, const Tensor& sparse, const Choose& choose) const;
+  Output forward(const Image& image, const Tensor& sparse, const Tensor& dense,
+                 const Choose& choose) const;
 
  private:
   struct Weights;

@@ -8,8 +8,11 @@
 namespace beckon::sam {
 namespace {
 
-// Prompts whose image tokens the readable decoder holds at a time: 4 MB each, several times over.
+// How many prompts go to the decoder at a time, for the memory they need: image tokens of 4 MB a
+// prompt, several times over, in the readable form; one of them, the encoded mask, in the other,
+// which takes prompts without masks in groups of its own.
 constexpr size_t kPlainGroup = 4;
+constexpr size_t kMaskedGroup = 8;
 
 // The mask tokens that are wanted of an object.
 std::vector<int64_t> wanted_tokens(Multimask multimask, bool one_point, int64_t masks) {
@@ -47,9 +50,9 @@ struct Seen::Batch {
     return encoder.tokens(xy, labels);
   }
 
-  // [P,h,w,C], or [1,1,1,C] without masks
+  // [P,h,w,C], or none
   Tensor dense(const PromptEncoder& encoder) const {
-    if (!masked()) return encoder.no_mask();
+    if (!masked()) return {};
     const PromptEncoderConfig& c = encoder.config();
     Tensor masks = Tensor::empty({size(), 4 * c.grid_h, 4 * c.grid_w, 1});
     float* to = masks.data();
@@ -98,23 +101,25 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options,
     answers[batch.objects[static_cast<size_t>(prompt)]] = Masks(std::move(result));
   };
 
-  // One prompt without tokens is all that can be said without a mask.
-  const bool fast = !batch.masked() && model->fast_decoder.suits(tokens) &&
-                    (sparse.defined() || batch.size() == 1);
+  const Tensor dense = batch.dense(model->prompt_encoder);
   const auto row = [&](const Tensor& iou, int64_t prompt) {
     return std::span(std::as_const(iou).data() + prompt * masks, static_cast<size_t>(masks));
   };
-  if (fast) {
-    const auto output = model->fast_decoder.forward(prepared(), sparse, choose);
-    for (int64_t p = 0; p < batch.size(); ++p)
-      answer(p, row(output.iou, p), output.masks[static_cast<size_t>(p)], false);
+  // Prompts that cannot be told apart (no tokens, no masks) share one row.
+  const auto shared = [](int64_t p, const Tensor& iou) { return std::min(p, iou.dim(0) - 1); };
+  if (model->fast_decoder.suits(tokens)) {
+    const auto output = model->fast_decoder.forward(prepared(), sparse, dense, choose);
+    for (int64_t p = 0; p < batch.size(); ++p) {
+      const int64_t from = shared(p, output.iou);
+      answer(p, row(output.iou, from), output.masks[static_cast<size_t>(from)], false);
+    }
   } else {
-    const auto output = model->mask_decoder.forward(embedding, model->prompt_encoder.grid_code(),
-                                                    sparse, batch.dense(model->prompt_encoder));
+    const auto output =
+        model->mask_decoder.forward(embedding, model->prompt_encoder.grid_code(), sparse,
+                                    dense.defined() ? dense : model->prompt_encoder.no_mask());
     const Tensor iou = output.iou.contiguous();
     for (int64_t p = 0; p < batch.size(); ++p) {
-      // Prompts that cannot be told apart (no tokens, no masks) share one row.
-      const int64_t from = std::min(p, iou.dim(0) - 1);
+      const int64_t from = shared(p, iou);
       answer(p, row(iou, from), output.masks.select(0, from), true);
     }
   }
@@ -138,11 +143,13 @@ std::vector<Masks> Seen::segment(std::span<const ObjectQuery> queries,
       return p.sparse() == prompts[i].sparse() && p.mask.empty() == prompts[i].mask.empty();
     };
     const bool fast =
-        prompts[i].mask.empty() &&
         model->fast_decoder.suits(1 + model->config.decoder.masks() + prompts[i].sparse());
+    const size_t most = !fast                      ? kPlainGroup
+                        : !prompts[i].mask.empty() ? kMaskedGroup
+                                                   : queries.size();
     for (size_t j = i; j < queries.size(); ++j) {
       if (done[j] || !same_kind(prompts[j])) continue;
-      if (!fast && batch.objects.size() == kPlainGroup) break;
+      if (batch.objects.size() == most) break;
       batch.objects.push_back(j);
       batch.prompts.push_back(&prompts[j]);
       done[j] = 1;
