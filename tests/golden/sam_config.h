@@ -28,7 +28,7 @@ inline sam::TinyVitConfig tiny_vit_config(const nlohmann::json& c) {
   tiny.depths = c.at("depths");
   tiny.heads = c.at("num_heads");
   tiny.windows = c.at("window_sizes");
-  tiny.strides = c.at("merge_strides");
+  tiny.strides = c.value("merge_strides", tiny.strides);
   tiny.mlp_ratio = c.at("mlp_ratio");
   tiny.expand_ratio = c.at("mbconv_expand_ratio");
   tiny.out = c.at("out_chans");
@@ -38,7 +38,8 @@ inline sam::TinyVitConfig tiny_vit_config(const nlohmann::json& c) {
 inline sam::MaskDecoderConfig mask_decoder_config(const nlohmann::json& c) {
   sam::MaskDecoderConfig decoder;
   decoder.dim = c.at("dim");
-  decoder.depth = c.value("dec_depth", 2);
+  // In the golden of the whole model "depth" is the encoder's.
+  decoder.depth = c.contains("embed_dim") ? c.value("dec_depth", 2) : c.value("depth", 2);
   decoder.heads = c.contains("dec_heads") ? c.at("dec_heads") : c.at("num_heads");
   decoder.mlp = c.at("mlp_dim");
   decoder.multimask = c.at("num_multimask_outputs");

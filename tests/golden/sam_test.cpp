@@ -106,24 +106,28 @@ TEST(SamModel, MatchesGolden) {
     const sam::Frame frame = model->frame({image.width(), image.height()});
     const Image resized = resize(image, frame.resized.width, frame.resized.height);
     const std::vector<float> bytes(resized.pixels().begin(), resized.pixels().end());
-    expect_near(std::span<const float>(bytes), io.at("mid.resized"),
-                golden.tolerance("mid.resized"), "mid.resized");
-    expect_golden(golden, "mid.input", channels_first(model->input(image)));
-
     const Embedding seen = sam.encode(image);
-    const std::vector<float> embedding = seen.values();
-    expect_near(std::span<const float>(embedding), io.at("mid.embedding"),
-                golden.tolerance("mid.embedding"), "mid.embedding");
+    const auto compare_stage = [&](const std::string& name, const std::vector<float>& values) {
+      if (io.has(name))
+        expect_near(std::span<const float>(values), io.at(name), golden.tolerance(name), name);
+    };
+    const Tensor input = channels_first(model->input(image));
+    compare_stage("mid.resized", bytes);
+    compare_stage("mid.input", {input.values().begin(), input.values().end()});
+    compare_stage("mid.embedding", seen.values());
 
+    int runs = 0;
     for (const auto& [name, array] : io) {
       if (!name.starts_with("out.") || !name.ends_with(".single.low_res")) continue;
       const std::string run = name.substr(4, name.size() - 4 - 15);
       SCOPED_TRACE(run);
+      ++runs;
       const auto masks = by_token(seen.segment(query_of(io, run), {.multimask = Multimask::all}));
       ASSERT_EQ(masks.size(), 4u);
       compare(golden, "out." + run + ".single", std::span(masks).first(1));
       compare(golden, "out." + run + ".multi", std::span(masks).subspan(1));
     }
+    EXPECT_GE(runs, 1);
     compare_exported(golden, *model, model->image_encoder->forward(model->input(image)));
   }
 }

@@ -1,6 +1,5 @@
 #include "models/sam/image_encoder_tiny_vit.h"
 
-#include <cmath>
 #include <cstdlib>
 
 namespace beckon::sam {
@@ -12,7 +11,10 @@ Conv depthwise(int64_t channels, int64_t stride = 1) {
   return Conv().padding(1).stride(stride).group(channels);
 }
 
-int64_t scaled(int64_t dim, double ratio) { return std::llround(static_cast<double>(dim) * ratio); }
+// Rounded down as in the reference; the small addend is for ratios that are quotients of widths.
+int64_t scaled(int64_t dim, double ratio) {
+  return static_cast<int64_t>(static_cast<double>(dim) * ratio + 1e-6);
+}
 
 }  // namespace
 
