@@ -23,7 +23,7 @@ std::optional<Sam> mobile_sam() {
     if (quick && std::string(quick) == "1" && error.kind() == Kind::unavailable) {
       std::cout << "[     NOTE ] MobileSAM is not in the store; its goldens are left out\n";
     } else {
-      ADD_FAILURE() << error.what() << " (beckon models pull mobile-sam)";
+      ADD_FAILURE() << error.what();
     }
     return std::nullopt;
   }
