@@ -137,6 +137,134 @@ void NormRowsAny(int64_t rows, int64_t channels, float* x, int64_t stride, const
   }
 }
 
+// Whole panels only: channels is a multiple of two vectors.
+void NormAddPack(int64_t rows, int64_t channels, float* x, const float* gamma, const float* beta,
+                 float eps, const float* y, float* sum, float* panels) {
+  const F f;
+  const float share = 1.0f / static_cast<float>(channels);
+  for (int64_t r = 0; r < rows; ++r) {
+    float* row = x + r * channels;
+    const float mean =
+        SumOver(channels, [&](int64_t j, auto access) HWY_ATTR { return access.load(row + j); }) *
+        share;
+    const VF centre = hn::Set(f, mean);
+    const float variance = SumOver(channels,
+                                   [&](int64_t j, auto access) HWY_ATTR {
+                                     const VF v = hn::Sub(access.load(row + j), centre);
+                                     return hn::Mul(v, v);
+                                   }) *
+                           share;
+    const VF scale = hn::Div(hn::Set(f, 1.0f), hn::Sqrt(hn::Set(f, variance + eps)));
+    for (int64_t j = 0; j < channels; j += 2 * kLanes) {
+      float* panel = panels + (j * rows + r * 2 * kLanes);
+      for (int64_t i = j; i < j + 2 * kLanes; i += kLanes) {
+        const VF v = hn::Mul(hn::Sub(hn::LoadU(f, row + i), centre), scale);
+        const VF n = hn::MulAdd(v, hn::LoadU(f, gamma + i), hn::LoadU(f, beta + i));
+        hn::StoreU(n, f, row + i);
+        hn::StoreU(n, f, panel + (i - j));
+        hn::StoreU(hn::Add(n, hn::LoadU(f, y + r * channels + i)), f, sum + r * channels + i);
+      }
+    }
+  }
+}
+
+// Where the 16 pixels of place `place` begin.
+HWY_INLINE float* PlaceOrigin(float* out, int64_t place, int64_t map_width) {
+  return out + place / map_width * 4 * (4 * map_width) + place % map_width * 4;
+}
+
+void PlaceLogitsPlain(int64_t places, int64_t width, int64_t masks, const float* features,
+                      const float* vectors, int64_t first, int64_t map_width, float* out,
+                      int64_t plane) {
+  for (int64_t p = 0; p < places; ++p) {
+    float* origin = PlaceOrigin(out, first + p, map_width);
+    for (int64_t i = 0; i < 16; ++i) {
+      const int64_t y = (i >> 3 & 1) * 2 + (i >> 1 & 1), x = (i >> 2 & 1) * 2 + (i & 1);
+      const float* pixel = features + (p * 16 + i) * width;
+      for (int64_t m = 0; m < masks; ++m) {
+        float sum = 0;
+        for (int64_t c = 0; c < width; ++c) sum += pixel[c] * vectors[m * width + c];
+        origin[m * plane + y * 4 * map_width + x] = sum;
+      }
+    }
+  }
+}
+
+#if HWY_TARGET == HWY_SCALAR
+void PlaceLogits(int64_t places, int64_t width, int64_t masks, const float* features,
+                 const float* vectors, int64_t first, int64_t map_width, float* out,
+                 int64_t plane) {
+  PlaceLogitsPlain(places, width, masks, features, vectors, first, map_width, out, plane);
+}
+#else
+// Adds the upper to the lower half until four lanes are left.
+template <class D>
+HWY_INLINE hn::Vec<hn::CappedTag<float, 4> > FoldToFour(D, hn::Vec<D> v) {
+  if constexpr (hn::MaxLanes(D()) > 4) {
+    const hn::Half<D> half;
+    return FoldToFour(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  } else {
+    return v;
+  }
+}
+
+// The sums of the lanes of four vectors, as four lanes.
+HWY_INLINE hn::Vec<hn::CappedTag<float, 4> > SumsOfFour(VF a, VF b, VF c, VF d) {
+  const F f;
+  const hn::RepartitionToWide<F> pairs;
+  const VF ab = hn::Add(hn::InterleaveLower(f, a, b), hn::InterleaveUpper(f, a, b));
+  const VF cd = hn::Add(hn::InterleaveLower(f, c, d), hn::InterleaveUpper(f, c, d));
+  const auto x = hn::BitCast(pairs, ab), y = hn::BitCast(pairs, cd);
+  const VF sums = hn::Add(hn::BitCast(f, hn::InterleaveLower(pairs, x, y)),
+                          hn::BitCast(f, hn::InterleaveUpper(pairs, x, y)));
+  return FoldToFour(f, sums);
+}
+
+// kParts vectors a pixel, so that a mask's vector stays in registers.
+template <int kParts>
+void PlaceLogitsOf(int64_t places, int64_t masks, const float* features, const float* vectors,
+                   int64_t first, int64_t map_width, float* out, int64_t plane) {
+  const F f;
+  const hn::CappedTag<float, 4> four;
+  constexpr int64_t kWidth = kParts * kLanes;
+  const auto dot = [&](const float* pixel, const VF* mask) HWY_ATTR {
+    VF sum = hn::Mul(hn::LoadU(f, pixel), mask[0]);
+    for (int v = 1; v < kParts; ++v)
+      sum = hn::MulAdd(hn::LoadU(f, pixel + v * kLanes), mask[v], sum);
+    return sum;
+  };
+  for (int64_t p = 0; p < places; ++p) {
+    float* origin = PlaceOrigin(out, first + p, map_width);
+    const float* place = features + p * 16 * kWidth;
+    for (int64_t m = 0; m < masks; ++m) {
+      VF mask[kParts];
+      for (int v = 0; v < kParts; ++v) mask[v] = hn::LoadU(f, vectors + m * kWidth + v * kLanes);
+      for (int64_t half = 0; half < 2; ++half) {  // the upper, then the lower two rows of pixels
+        hn::Vec<decltype(four)> block[2];
+        for (int64_t side = 0; side < 2; ++side) {
+          const float* pixel = place + (half * 8 + side * 4) * kWidth;
+          block[side] = SumsOfFour(dot(pixel, mask), dot(pixel + kWidth, mask),
+                                   dot(pixel + 2 * kWidth, mask), dot(pixel + 3 * kWidth, mask));
+        }
+        float* to = origin + m * plane + half * 2 * 4 * map_width;
+        hn::StoreU(hn::ConcatLowerLower(four, block[1], block[0]), four, to);
+        hn::StoreU(hn::ConcatUpperUpper(four, block[1], block[0]), four, to + 4 * map_width);
+      }
+    }
+  }
+}
+
+void PlaceLogits(int64_t places, int64_t width, int64_t masks, const float* features,
+                 const float* vectors, int64_t first, int64_t map_width, float* out,
+                 int64_t plane) {
+  // SAM's 32 channels in whole vectors.
+  if (width == 32)
+    return PlaceLogitsOf<32 / kLanes>(places, masks, features, vectors, first, map_width, out,
+                                      plane);
+  PlaceLogitsPlain(places, width, masks, features, vectors, first, map_width, out, plane);
+}
+#endif
+
 void AddRows(int64_t n, const float* x, const float* y, float* sum) {
   ForEachVector(n, [&](int64_t j, auto access) HWY_ATTR {
     access.store(hn::Add(access.load(x + j), access.load(y + j)), sum + j);
@@ -157,6 +285,8 @@ HWY_EXPORT(ScaleRows);
 HWY_EXPORT(ProjectHeads);
 HWY_EXPORT(NormRowsAny);
 HWY_EXPORT(AddRows);
+HWY_EXPORT(NormAddPack);
+HWY_EXPORT(PlaceLogits);
 
 void softmax_over_tokens(int64_t rows, int64_t tokens, int64_t heads, float* scores,
                          int64_t stride) {
@@ -198,6 +328,22 @@ void add_and_pack(int64_t rows, int64_t n, const float* x, const float* y, float
         std::memset(to + count, 0, static_cast<size_t>(width - count) * sizeof(float));
     }
   }
+}
+
+void norm_add_pack(int64_t rows, int64_t channels, float* x, const float* gamma, const float* beta,
+                   float eps, const float* y, float* sum, PackedMatrix* packed) {
+  if (channels % packed->width() == 0)
+    return HWY_DYNAMIC_DISPATCH(NormAddPack)(rows, channels, x, gamma, beta, eps, y, sum,
+                                             packed->panel(0));
+  norm_rows(rows, channels, x, channels, gamma, beta, eps, Activation::none);
+  add_and_pack(rows, channels, x, y, sum, packed);
+}
+
+void place_logits(int64_t places, int64_t width, int64_t masks, const float* features,
+                  const float* vectors, int64_t first, int64_t map_width, float* out,
+                  int64_t plane) {
+  HWY_DYNAMIC_DISPATCH(PlaceLogits)
+  (places, width, masks, features, vectors, first, map_width, out, plane);
 }
 
 }  // namespace beckon::kernels

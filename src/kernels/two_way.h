@@ -36,6 +36,21 @@ void project_heads(int64_t tokens, int64_t heads, int64_t e, int64_t channels, c
 void norm_rows(int64_t rows, int64_t channels, float* x, int64_t stride, const float* gamma,
                const float* beta, float eps, Activation activation);
 
+// One pass of the three steps that follow an image-to-token attention: x becomes layer_norm(x)
+// (contiguous rows of C), sum = x + y, and x also goes into the panels of `packed` (k = rows, n =
+// C). The same bits as norm_rows() and add_and_pack().
+void norm_add_pack(int64_t rows, int64_t channels, float* x, const float* gamma, const float* beta,
+                   float eps, const float* y, float* sum, PackedMatrix* packed);
+
+// The last step of the mask decoder: features of an up-scaled map against one vector a mask. A
+// place of the map has become 2x2 and each of these 2x2 again: features [places, 4, 4, width] in
+// that order, vectors [masks, width]. The places are `first`, first + 1, ... of rows of
+// `map_width`; the dot products go to their pixels of out, planes of `plane` floats, 4 * map_width
+// a row.
+void place_logits(int64_t places, int64_t width, int64_t masks, const float* features,
+                  const float* vectors, int64_t first, int64_t map_width, float* out,
+                  int64_t plane);
+
 // sum[r, :] = x[r, :] + y[r, :], all contiguous rows of n floats; and x copied into the panels of
 // `packed` (k = rows, n = n) so that it can be the right side of a product. Null `sum` leaves the
 // addition out.

@@ -143,5 +143,55 @@ TEST(TwoWay, PackedRowsMultiplyLikeTheRowsThemselves) {
   });
 }
 
+TEST(TwoWay, NormAddPackIsItsSteps) {
+  test::on_every_target([] {
+    for (const int64_t channels : {32, 64, 256, 24, 7}) {
+      const int64_t rows = 5;
+      const auto x = random_floats(rows * channels, 11), y = random_floats(rows * channels, 12);
+      const auto gamma = random_floats(channels, 13), beta = random_floats(channels, 14);
+      auto steps = x, once = x;
+      std::vector<float> sum_steps(rows * channels), sum_once(rows * channels);
+      PackedMatrix packed_steps(rows, channels), packed_once(rows, channels);
+      norm_rows(rows, channels, steps.data(), channels, gamma.data(), beta.data(), 1e-5f,
+                Activation::none);
+      add_and_pack(rows, channels, steps.data(), y.data(), sum_steps.data(), &packed_steps);
+      norm_add_pack(rows, channels, once.data(), gamma.data(), beta.data(), 1e-5f, y.data(),
+                    sum_once.data(), &packed_once);
+      EXPECT_EQ(once, steps);
+      EXPECT_EQ(sum_once, sum_steps);
+      for (int64_t i = 0; i < packed_once.bytes() / 4; ++i)
+        ASSERT_EQ(packed_once.panel(0)[i], packed_steps.panel(0)[i]);
+    }
+  });
+}
+
+TEST(TwoWay, PlaceLogitsPutsDotProductsAtTheirPixels) {
+  test::on_every_target([] {
+    for (const int64_t width : {32, 8, 6}) {
+      const int64_t map_width = 3, map_height = 4, first = 2, places = 7, masks = 3;
+      const int64_t plane = 16 * map_width * map_height;
+      const auto features = random_floats(places * 16 * width, 15),
+                 vectors = random_floats(masks * width, 16);
+      std::vector<float> out(masks * plane, -100.0f);
+      place_logits(places, width, masks, features.data(), vectors.data(), first, map_width,
+                   out.data(), plane);
+      for (int64_t m = 0; m < masks; ++m)
+        for (int64_t y = 0; y < 4 * map_height; ++y)
+          for (int64_t x = 0; x < 4 * map_width; ++x) {
+            const int64_t place = y / 4 * map_width + x / 4 - first;
+            double expected = -100;
+            if (place >= 0 && place < places) {
+              expected = 0;
+              const int64_t i = (y / 2 % 2) * 8 + (x / 2 % 2) * 4 + (y % 2) * 2 + x % 2;
+              for (int64_t c = 0; c < width; ++c)
+                expected += double(features[(place * 16 + i) * width + c]) * vectors[m * width + c];
+            }
+            ASSERT_NEAR(out[m * plane + y * 4 * map_width + x], expected, 1e-5)
+                << m << " " << y << " " << x;
+          }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace beckon::kernels

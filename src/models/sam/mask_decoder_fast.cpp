@@ -361,10 +361,10 @@ struct FastMaskDecoder::Group {
                               .residual = before,
                               .residual_stride = c},
                              key, c);
-        kernels::norm_rows(rows, c, key, c, block.norm4.norm.gamma.data(),
-                           block.norm4.norm.beta.data(), block.norm4.norm.eps, Activation::none);
         if (packed.k() != rows) packed = PackedMatrix(rows, c);
-        kernels::add_and_pack(rows, c, key, code_rows + r * c, coded.data(), &packed);
+        const Norm& norm = block.norm4.norm;
+        kernels::norm_add_pack(rows, c, key, norm.gamma.data(), norm.beta.data(), norm.eps,
+                               code_rows + r * c, coded.data(), &packed);
         kernels::gemm_serial(rows, {.data = coded.data(), .stride = c},
                              questions[static_cast<size_t>(p)].query, {}, scores.data(), stride);
         sum.add(rows, scores.data(), stride, packed);
@@ -426,15 +426,12 @@ struct FastMaskDecoder::Group {
   // vectors [K,C/8] -> logits [K,4h,4w] of one prompt.
   Tensor upscale(int64_t p, const Tensor& vectors) const {
     const int64_t k = vectors.dim(0), quarter = c / 4, eighth = c / 8;
-    const PackedMatrix mask_columns = pack_columns(vectors.data(), k, eighth);
     Tensor masks = Tensor::empty({k, 4 * image.h, 4 * image.w});
     float* out = masks.data();
     const float* own = std::as_const(keys).data() + p * image.places * c;
-    const int64_t tile = 64, width = 4 * image.w, plane = 16 * image.places;
-    parallel_for(image.places, tile, [&](int64_t begin, int64_t end) {
+    parallel_for(image.places, kTile / 2, [&](int64_t begin, int64_t end) {
       const int64_t rows = end - begin;
-      const kernels::ScratchLease twice(rows * 4 * quarter), four(rows * 16 * eighth),
-          logits(rows * 16 * k);
+      const kernels::ScratchLease twice(rows * 4 * quarter), four(rows * 16 * eighth);
       kernels::gemm_serial(rows, {.data = own + begin * c, .stride = c}, weights.upscale1,
                            {.bias = weights.upscale1_bias.data()}, twice.data(), 4 * quarter);
       const Norm& norm = decoder.upscale_norm.norm;
@@ -443,17 +440,8 @@ struct FastMaskDecoder::Group {
       kernels::gemm_serial(4 * rows, {.data = twice.data(), .stride = quarter}, weights.upscale2,
                            {.bias = weights.upscale2_bias.data(), .activation = Activation::gelu},
                            four.data(), 4 * eighth);
-      kernels::gemm_serial(16 * rows, {.data = four.data(), .stride = eighth}, mask_columns, {},
-                           logits.data(), k);
-      // Place (y,x) became 2x2, each of them again: 16 logits in that order.
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t y = (begin + r) / image.w * 4, x = (begin + r) % image.w * 4;
-        for (int64_t i = 0; i < 16; ++i) {
-          const int64_t dy = (i >> 3 & 1) * 2 + (i >> 1 & 1), dx = (i >> 2 & 1) * 2 + (i & 1);
-          float* to = out + (y + dy) * width + x + dx;
-          for (int64_t m = 0; m < k; ++m) to[m * plane] = logits.data()[(r * 16 + i) * k + m];
-        }
-      }
+      kernels::place_logits(rows, eighth, k, four.data(), vectors.data(), begin, image.w, out,
+                            16 * image.places);
     });
     return masks;
   }
