@@ -17,8 +17,18 @@ namespace {
 using kernels::PackedMatrix;
 using kernels::ScratchLease;
 
-// Query rows whose scores are in memory at a time, for each thread, in the backward pass.
-constexpr int64_t kRows = 64;
+// Query rows whose scores are in memory at a time, for each thread, in the backward pass: as even
+// as can be, and three blocks of scores fit the level-2 cache of most machines.
+int64_t block_rows(int64_t queries, int64_t keys) {
+  const int64_t most = std::clamp<int64_t>((1 << 17) / std::max<int64_t>(keys, 1), 24, 96);
+  const int64_t blocks = std::max<int64_t>(1, (queries + most - 1) / most);
+  return (queries + blocks - 1) / blocks;
+}
+
+// For a gradient that `queries` rows are added up in.
+Tensor sum_of_rows(const Shape& shape, int64_t queries) {
+  return queries == 0 ? Tensor::zeros(shape) : Tensor::empty(shape);
+}
 
 // One head of one element of the batch: rows of D floats.
 struct Head {
@@ -59,7 +69,7 @@ Tensor forward(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
 
 // What the backward pass writes; empty where nobody wants it. dq, dk, dv may be views with strides.
 struct Wanted {
-  Tensor dq, dk, dv;
+  Tensor dq, dk, dv;      // dk and dv are zeros if there are no queries
   Tensor dbias;           // the shape of terms.bias, zeros at first
   Tensor drel_h, drel_w;  // [B, H, rows, D]: the share of each head, zeros at first
 };
@@ -94,14 +104,15 @@ class HeadGradient {
   }
 
   void run() {
-    const int64_t extra = relative() ? kRows * (tables_[0].rows + tables_[1].rows) : 0;
-    const ScratchLease scratch(3 * kRows * m_ + extra);
+    const int64_t rows = block_rows(n_, m_);
+    const int64_t extra = relative() ? rows * (tables_[0].rows + tables_[1].rows) : 0;
+    const ScratchLease scratch(3 * rows * m_ + extra);
     probabilities_ = scratch.data();
-    scores_ = probabilities_ + kRows * m_;
-    added_ = scores_ + kRows * m_;
-    tables_[0].products = added_ + kRows * m_;
-    tables_[1].products = tables_[0].products + kRows * tables_[0].rows;
-    for (int64_t begin = 0; begin < n_; begin += kRows) block(begin, std::min(kRows, n_ - begin));
+    scores_ = probabilities_ + rows * m_;
+    added_ = scores_ + rows * m_;
+    tables_[0].products = added_ + rows * m_;
+    tables_[1].products = tables_[0].products + rows * tables_[0].rows;
+    for (int64_t begin = 0; begin < n_; begin += rows) block(begin, std::min(rows, n_ - begin));
   }
 
  private:
@@ -119,7 +130,7 @@ class HeadGradient {
     int64_t grid = 0, rows = 0;
     PackedMatrix across, plain;  // [D, rows] and [rows, D]
     float* share = nullptr;      // [rows, D]
-    float* products = nullptr;   // [kRows, rows]
+    float* products = nullptr;   // [block, rows]
   };
 
   bool relative() const { return terms_.rel_h.defined(); }
@@ -164,8 +175,9 @@ class HeadGradient {
                      probabilities_);
     if (wanted_.dv.defined())
       kernels::gemm_serial(m_, {.data = probabilities_, .stride = 1, .col_stride = m_},
-                           kernels::pack(dy.data, count, e_, dy.stride, 1), {.accumulate = true},
-                           row_of(wanted_.dv, b_, h_, 0), wanted_.dv.strides()[1]);
+                           kernels::pack(dy.data, count, e_, dy.stride, 1),
+                           {.accumulate = begin > 0}, row_of(wanted_.dv, b_, h_, 0),
+                           wanted_.dv.strides()[1]);
     if (!wanted_.dq.defined() && !wanted_.dk.defined() && !wanted_.dbias.defined() &&
         !wanted_.drel_h.defined() && !wanted_.drel_w.defined())
       return;
@@ -193,7 +205,7 @@ class HeadGradient {
       const PackedMatrix queries = kernels::pack(q.data, count, d_, q.stride, 1);
       if (wanted_.dk.defined())
         kernels::gemm_serial(m_, {.data = scores_, .stride = 1, .col_stride = m_}, queries,
-                             {.accumulate = true}, row_of(wanted_.dk, b_, h_, 0),
+                             {.accumulate = begin > 0}, row_of(wanted_.dk, b_, h_, 0),
                              wanted_.dk.strides()[1]);
       for (const Table& table : tables_)
         if (table.share)
@@ -228,7 +240,7 @@ class HeadGradient {
   Head q_, dy_;
   PackedMatrix keys_across_, values_across_, keys_;  // [D,M], [E,M], [M,D]
   Table tables_[2];
-  float *probabilities_ = nullptr, *scores_ = nullptr, *added_ = nullptr;  // [kRows, M]
+  float *probabilities_ = nullptr, *scores_ = nullptr, *added_ = nullptr;  // [block, M]
 };
 
 // The sum of the heads' shares [B, H, rows, D] of a table's gradient, in order.
@@ -280,27 +292,27 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
                 {q, k, v, terms.bias, terms.rel_h, terms.rel_w},
                 [q, k, v, scale, terms](const Tensor& dy) -> Grads {
                   Wanted wanted;
-                  if (q.requires_grad()) wanted.dq = Tensor::zeros(q.shape());
-                  if (k.requires_grad()) wanted.dk = Tensor::zeros(k.shape());
-                  if (v.requires_grad()) wanted.dv = Tensor::zeros(v.shape());
+                  if (q.requires_grad()) wanted.dq = Tensor::empty(q.shape());
+                  if (k.requires_grad()) wanted.dk = sum_of_rows(k.shape(), q.dim(1));
+                  if (v.requires_grad()) wanted.dv = sum_of_rows(v.shape(), q.dim(1));
                   Grads of_terms = backward(q, k, v, dy, scale, terms, wanted);
                   return {wanted.dq, wanted.dk, wanted.dv, of_terms[0], of_terms[1], of_terms[2]};
                 });
 }
 
-Tensor attend(const Tensor& qkv, float scale, const ScoreTerms& terms) {
+Tensor attend(const Tensor& qkv, int axis, float scale, const ScoreTerms& terms) {
   const Tensor whole = qkv.detach();
-  const Tensor q = whole.select(0, 0), k = whole.select(0, 1), v = whole.select(0, 2);
+  const Tensor q = whole.select(axis, 0), k = whole.select(axis, 1), v = whole.select(axis, 2);
   return record("attention", forward(q, k, v, scale, terms),
                 {qkv, terms.bias, terms.rel_h, terms.rel_w},
-                [qkv, q, k, v, scale, terms](const Tensor& dy) -> Grads {
+                [qkv, axis, q, k, v, scale, terms](const Tensor& dy) -> Grads {
                   Wanted wanted;
                   Tensor dqkv;
                   if (qkv.requires_grad()) {
-                    dqkv = Tensor::zeros(qkv.shape());
-                    wanted.dq = dqkv.select(0, 0);
-                    wanted.dk = dqkv.select(0, 1);
-                    wanted.dv = dqkv.select(0, 2);
+                    dqkv = Tensor::empty(qkv.shape());
+                    wanted.dq = dqkv.select(axis, 0);
+                    wanted.dk = dqkv.select(axis, 1);
+                    wanted.dv = dqkv.select(axis, 2);
                   }
                   Grads of_terms = backward(q, k, v, dy, scale, terms, wanted);
                   return {dqkv, of_terms[0], of_terms[1], of_terms[2]};

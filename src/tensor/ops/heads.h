@@ -25,7 +25,8 @@ struct ScoreTerms {
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
               const ScoreTerms& terms);
 
-// The same for qkv [3,B,N,H,D], with one gradient for all three.
-Tensor attend(const Tensor& qkv, float scale, const ScoreTerms& terms);
+// The same for the parts of one tensor, with one gradient for all three: qkv [B,N,3,H,D] with axis
+// 2, or [B,N,H,3,D] with axis 3.
+Tensor attend(const Tensor& qkv, int axis, float scale, const ScoreTerms& terms);
 
 }  // namespace beckon::detail

@@ -1,6 +1,9 @@
 // Attention within the windows of a map: the definition by plain operations, which carries
-// gradients, and the kernel that reads and writes the map in place.
+// gradients, and the kernel that reads and writes the map where it is.
+#include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "base/fail.h"
 #include "beckon/ops.h"
@@ -70,44 +73,88 @@ detail::ScoreTerms terms_of(const WindowAttention& options, const Layout& l) {
           .grid_w = l.window_w};
 }
 
-// [B,H,W,3C] -> [B,padded_h,padded_w,3C]: pad_row, or zeros, at the bottom and right.
-Tensor padded(const Tensor& map, const Tensor& pad_row, const Layout& l) {
-  const int64_t below = l.padded_h() - l.height, beside = l.padded_w() - l.width;
-  if (below == 0 && beside == 0) return map;
-  if (!pad_row.defined()) return pad(map, {0, 0, 0, 0}, {0, below, beside, 0});
-  Tensor wide = map;
-  if (beside > 0) wide = concat({map, pad_row.expand({l.batch, l.height, beside, map.dim(3)})}, 2);
-  if (below == 0) return wide;
-  return concat({wide, pad_row.expand({l.batch, below, l.padded_w(), map.dim(3)})}, 1);
+// Where rows of the map and rows of the windows meet. Windows come row by row, and so do the
+// positions in them.
+struct RowMap {
+  std::vector<int64_t> to_windows;  // for each row of the windows, the map's, or -1 beyond the map
+  std::vector<int64_t> to_map;      // for each row of the map, the windows'
+};
+
+RowMap row_map(const Layout& l) {
+  RowMap rows;
+  rows.to_windows.assign(static_cast<size_t>(l.batch * l.padded_h() * l.padded_w()), -1);
+  for (int64_t b = 0; b < l.batch; ++b)
+    for (int64_t y = 0; y < l.height; ++y)
+      for (int64_t x = 0; x < l.width; ++x) {
+        const int64_t window = (b * l.down + y / l.window_h) * l.across + x / l.window_w;
+        const int64_t row = window * l.positions() + y % l.window_h * l.window_w + x % l.window_w;
+        rows.to_windows[static_cast<size_t>(row)] = static_cast<int64_t>(rows.to_map.size());
+        rows.to_map.push_back(row);
+      }
+  return rows;
 }
 
-// [B,padded_h,padded_w,X] -> [B * windows, S, X], windows row by row.
-Tensor cut_windows(const Tensor& map, const Layout& l) {
-  return map.reshape({l.batch, l.down, l.window_h, l.across, l.window_w, map.dim(3)})
-      .permute({0, 1, 3, 2, 4, 5})
-      .reshape({l.batch * l.down * l.across, l.positions(), map.dim(3)});
+// y [n,C]: row i is row index[i] of x [R,C], or pad_row (zeros if none) where that is negative. No
+// row of x is taken twice.
+Tensor gather_rows(const Tensor& x, const Tensor& pad_row, std::vector<int64_t> index) {
+  const int64_t c = x.dim(1), n = static_cast<int64_t>(index.size());
+  Tensor y = Tensor::empty({n, c});
+  const Tensor pad_values =
+      pad_row.defined() ? detail::floats("window_attention", pad_row.detach()) : Tensor();
+  const float* beyond = detail::data_or_null(pad_values);
+  float* to = y.data();
+  detail::for_rows(n, c, [&, from = x.data()](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = index[static_cast<size_t>(i)];
+      if (row >= 0) {
+        std::copy_n(from + row * c, c, to + i * c);
+      } else if (beyond) {
+        std::copy_n(beyond, c, to + i * c);
+      } else {
+        std::fill_n(to + i * c, c, 0.0f);
+      }
+    }
+  });
+  return record("gather_rows", y, {x, pad_row},
+                [x, pad_row, index = std::move(index), n, c](const Tensor& dy) -> Grads {
+                  Grads grads(2);
+                  if (x.requires_grad()) {
+                    grads[0] = n < x.dim(0) ? Tensor::zeros(x.shape()) : Tensor::empty(x.shape());
+                    float* dx = grads[0].data();
+                    detail::for_rows(n, c, [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i)
+                        if (const int64_t row = index[static_cast<size_t>(i)]; row >= 0)
+                          std::copy_n(dy.data() + i * c, c, dx + row * c);
+                    });
+                  }
+                  if (pad_row.requires_grad()) {
+                    grads[1] = Tensor::zeros({c});
+                    float* sum = grads[1].data();
+                    for (int64_t i = 0; i < n; ++i)
+                      if (index[static_cast<size_t>(i)] < 0)
+                        for (int64_t j = 0; j < c; ++j) sum[j] += dy.data()[i * c + j];
+                  }
+                  return grads;
+                });
 }
 
-Tensor join_windows(const Tensor& windows, const Layout& l) {
-  return windows.reshape({l.batch, l.down, l.across, l.window_h, l.window_w, l.channels})
-      .permute({0, 1, 3, 2, 4, 5})
-      .reshape({l.batch, l.padded_h(), l.padded_w(), l.channels});
-}
-
-// [n,S,3C] -> [3,n,S,heads,D], a view.
-Tensor split_qkv(const Tensor& rows, const Layout& l, bool per_head) {
-  if (per_head)
-    return rows.reshape({rows.dim(0), rows.dim(1), l.heads, 3, l.dim}).permute({3, 0, 1, 2, 4});
-  return rows.reshape({rows.dim(0), rows.dim(1), 3, l.heads, l.dim}).permute({2, 0, 1, 3, 4});
-}
-
-// What window_attention means.
+// What window_attention means: the map is cut into windows, each attends to itself, and the map is
+// put together again.
 Tensor by_plain_operations(const Tensor& qkv, const WindowAttention& options, const Tensor& pad_row,
                            const Layout& l) {
-  const Tensor windows = cut_windows(padded(qkv, pad_row, l), l);
-  const Tensor y =
-      detail::attend(split_qkv(windows, l, options.per_head), l.scale(), terms_of(options, l));
-  return join_windows(y, l).slice(1, 0, l.height).slice(2, 0, l.width).contiguous();
+  const int64_t windows = l.batch * l.down * l.across;
+  const Shape map{l.batch, l.height, l.width, l.channels};
+  const bool one = options.window == 0;  // each image is one window already
+  RowMap rows = one ? RowMap() : row_map(l);
+  Tensor parts = qkv.reshape({l.batch * l.height * l.width, 3 * l.channels});
+  if (!one) parts = gather_rows(parts, pad_row, std::move(rows.to_windows));
+  const Shape split = options.per_head ? Shape{windows, l.positions(), l.heads, 3, l.dim}
+                                       : Shape{windows, l.positions(), 3, l.heads, l.dim};
+  const Tensor y = detail::attend(parts.reshape(split), options.per_head ? 3 : 2, l.scale(),
+                                  terms_of(options, l));
+  if (one) return y.reshape(map);
+  return gather_rows(y.reshape({windows * l.positions(), l.channels}), {}, std::move(rows.to_map))
+      .reshape(map);
 }
 
 Tensor in_place(const Tensor& qkv, const WindowAttention& options, const Tensor& pad_row,
