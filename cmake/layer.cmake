@@ -24,7 +24,13 @@ function(beckon_layer name)
   set_property(GLOBAL APPEND PROPERTY BECKON_EXTERNALS ${ARG_LINK})
 endfunction()
 
-# beckon_tests(NAME LAYER): the tests of one layer, one program, labelled "unit".
+# beckon_compile_quickly(TARGET): for code that computes little itself. -O1 takes a third off the build time of large
+# header-only libraries.
+function(beckon_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
+# beckon_tests(NAME [LABEL label] [LINK libraries...]): the tests of one layer, one program, labelled "unit" unless said.
 function(beckon_tests name)
   cmake_parse_arguments(ARG "" "LABEL" "LINK" ${ARGN})
   if(NOT ARG_LABEL)
@@ -38,6 +44,7 @@ function(beckon_tests name)
   target_link_libraries(beckon_${name}_tests PRIVATE beckon_test_support ${ARG_LINK} GTest::gtest_main)
   target_compile_definitions(beckon_${name}_tests PRIVATE BECKON_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              BECKON_PROGRAM="${PROJECT_BINARY_DIR}/beckon")
+  beckon_compile_quickly(beckon_${name}_tests)
   add_test(NAME ${name} COMMAND beckon_${name}_tests)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 1200)
 endfunction()
