@@ -174,7 +174,7 @@ BECKON_API Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
 // Attention within windows of a map: qkv [B,H,W,3C], windows of `window` x `window` from the top
 // left. Positions beyond the map (at the right and bottom when the size is no multiple) hold
 // pad_row [3C], zeros if none: they are attended to like all others, as the references do. window
-// 0: one window, the whole map. -> [B,H,W,C]
+// 0: one window, the whole map; of [B,1,N,3C] that is self attention of sequences. -> [B,H,W,C]
 struct WindowAttention {
   int64_t heads = 1;
   int64_t window = 0;

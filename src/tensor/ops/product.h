@@ -56,7 +56,6 @@ class Tail {
   Tensor residual_gradient(const Tensor& dy, const Tensor& dz) const {
     return fused_.activation_after_residual ? dz : dy;
   }
-  const Tensor& bias() const { return bias_; }
 
  private:
   bool activate_later() const { return traced_ && fused_.activation != Activation::none; }
