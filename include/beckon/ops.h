@@ -139,6 +139,18 @@ struct MbConv {
 BECKON_API Tensor mbconv(const Tensor& x, const MbConv& weights, int64_t stride,
                          Activation activation, bool residual);
 
+// The feed-forward half of a transformer block, y + fc2(activation(fc1(layer_norm(y)))), with y = x
+// or, for a map with a local convolution [C,1,3,3] (padding 1), y = conv(x). The hidden activations
+// are never stored unless a gradient is wanted. Biases and norm parameters may be none.
+struct FeedForward {
+  Norm norm;
+  Tensor fc1, fc1_bias;  // [H,C]
+  Tensor fc2, fc2_bias;  // [C,H]
+  Activation activation = Activation::gelu;
+  Tensor local, local_bias;
+};
+BECKON_API Tensor feed_forward(const Tensor& x, const FeedForward& weights);
+
 // ---- Normalisation. ----
 // Over the last dimension; with channels last this is also the "2-d layer norm" of SAM. gamma, beta
 // [C] or none.

@@ -58,7 +58,15 @@ struct Mlp {
   Tensor operator()(const Tensor& x) const { return second(first(x, {activation})); }
   // x + second(activation(first(norm(x)))): the residual branch of a transformer block.
   Tensor add_to(const Tensor& x, const LayerNorm& norm) const {
-    return second(normed_linear(norm, first, x, {activation}), {.residual = x});
+    return feed_forward(x, weights(norm));
+  }
+  FeedForward weights(const LayerNorm& norm) const {
+    return {.norm = norm.norm,
+            .fc1 = first.weight,
+            .fc1_bias = first.bias,
+            .fc2 = second.weight,
+            .fc2_bias = second.bias,
+            .activation = activation};
   }
 };
 

@@ -75,6 +75,7 @@ std::vector<OpCase> op_cases() {
   add_conv_cases(cases);
   add_norm_cases(cases);
   add_attention_cases(cases);
+  add_block_cases(cases);
   return cases;
 }
 

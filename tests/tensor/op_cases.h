@@ -79,5 +79,6 @@ void add_product_cases(std::vector<OpCase>& cases);
 void add_conv_cases(std::vector<OpCase>& cases);
 void add_norm_cases(std::vector<OpCase>& cases);
 void add_attention_cases(std::vector<OpCase>& cases);
+void add_block_cases(std::vector<OpCase>& cases);
 
 }  // namespace beckon::test

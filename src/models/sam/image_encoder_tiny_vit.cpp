@@ -70,8 +70,12 @@ TinyVitBlock::TinyVitBlock(const nn::Params& p, int64_t dim, int64_t heads, int6
       mlp(p / "mlp", dim, hidden, Activation::gelu, {"fc1", "fc2"}) {}
 
 Tensor TinyVitBlock::forward(const Tensor& x) const {
-  const Tensor y = local_conv(attn.add_to(x));  // neither activation nor residual
-  return mlp.add_to(y, mlp_norm);
+  // The local convolution has neither activation nor residual.
+  const auto local = local_conv.folded();
+  FeedForward rest = mlp.weights(mlp_norm);
+  rest.local = local->weight;
+  rest.local_bias = local->bias;
+  return feed_forward(attn.add_to(x), rest);
 }
 
 TinyVitEncoder::TinyVitEncoder(const nn::Params& p, const TinyVitConfig& c)

@@ -7,6 +7,7 @@
 #include "kernels/depthwise.h"
 #include "tensor/ops/common.h"
 #include "tensor/ops/conv_products.h"
+#include "tensor/ops/packed.h"
 #include "tensor/ops/product.h"
 #include "tensor/tape.h"
 
@@ -105,14 +106,6 @@ kernels::DepthwiseConv depthwise_shape(const ConvShape& s) {
           .dilation_w = s.dilation_w};
 }
 
-std::shared_ptr<const std::vector<float>> depthwise_taps(const Tensor& weight) {
-  static const char key = 0;
-  return derived<std::vector<float>>(weight, &key, [&] {
-    const Tensor w = weight.detach().to(DType::f32).contiguous();
-    return kernels::depthwise_taps(std::as_const(w).data(), w.dim(0), w.dim(2) * w.dim(3));
-  });
-}
-
 Shape shape_of_result(const ConvShape& s) {
   return {s.batch, s.out_height(), s.out_width(), s.out_channels};
 }
@@ -121,19 +114,19 @@ Tensor depthwise(const Tensor& x, const Tensor& weight, const ConvShape& s, Tail
   Tensor z = Tensor::empty(shape_of_result(s));
   const kernels::Epilogue e = tail.epilogue(0, s.out_channels);
   if (e.residual) {
-    kernels::depthwise_conv(depthwise_shape(s), x.data(), depthwise_taps(weight)->data(), nullptr,
-                            Activation::none, z.data());
+    kernels::depthwise_conv(depthwise_shape(s), x.data(), detail::packed_taps(weight)->data(),
+                            nullptr, Activation::none, z.data());
     return tail.apply(z);
   }
-  kernels::depthwise_conv(depthwise_shape(s), x.data(), depthwise_taps(weight)->data(), e.bias,
+  kernels::depthwise_conv(depthwise_shape(s), x.data(), detail::packed_taps(weight)->data(), e.bias,
                           e.activation, z.data());
   return tail.finish(z);
 }
 
 Tensor depthwise_input_gradient(const ConvShape& s, const Tensor& dz, const Tensor& weight) {
   Tensor dx = Tensor::empty({s.batch, s.height, s.width, s.in_channels});
-  kernels::depthwise_conv_grad_input(depthwise_shape(s), dz.data(), depthwise_taps(weight)->data(),
-                                     dx.data());
+  kernels::depthwise_conv_grad_input(depthwise_shape(s), dz.data(),
+                                     detail::packed_taps(weight)->data(), dx.data());
   return dx;
 }
 

@@ -4,20 +4,11 @@
 
 #include "base/fail.h"
 #include "beckon/ops.h"
-#include "kernels/depthwise.h"
 #include "tensor/ops/packed.h"
 #include "tensor/tape.h"
 
 namespace beckon {
 namespace {
-
-std::shared_ptr<const std::vector<float>> taps_of(const Tensor& weight) {
-  static const char key = 0;
-  return derived<std::vector<float>>(weight, &key, [&] {
-    const Tensor w = weight.to(DType::f32).contiguous();
-    return kernels::depthwise_taps(std::as_const(w).data(), w.dim(0), 9);
-  });
-}
 
 void check(const Tensor& x, const MbConv& m, int64_t stride, bool residual) {
   const bool shapes =
@@ -57,7 +48,7 @@ Tensor mbconv(const Tensor& x, const MbConv& m, int64_t stride, Activation activ
   const auto bias = [](const Tensor& b) { return b.defined() ? b.data() : nullptr; };
   const auto expand = detail::packed_transposed(m.expand),
              project = detail::packed_transposed(m.project);
-  const auto taps = taps_of(m.depthwise);
+  const auto taps = detail::packed_taps(m.depthwise);
   const kernels::MbConv block{.n = x.dim(0),
                               .height = x.dim(1),
                               .width = x.dim(2),
