@@ -236,6 +236,7 @@ void add_attention_cases(std::vector<OpCase>& cases) {
   add_windows(cases, "bias_and_relative", 1, 4, 4,
               {.heads = 2, .window = 2, .bias = true, .relative = true});
   add_windows(cases, "whole_map", 1, 3, 5, {.heads = 2, .per_head = true, .bias = true});
+  add_windows(cases, "sequences", 2, 1, 7, {.heads = 2});
   add_windows(cases, "global_of_many_rows", 1, 12, 11, {.heads = 1, .d = 4, .relative = true});
   add_windows(
       cases, "sam_window_14", 1, 20, 20,
