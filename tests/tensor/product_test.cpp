@@ -48,6 +48,19 @@ TEST(HalfWeights, CountAsTheNumbersTheyHold) {
   }
 }
 
+// Repeated rows lie no distance apart: that is not the distance of the next dimension's.
+TEST(Linear, ReadsExpandedRows) {
+  const Tensor w = ramp({5, 4}), gamma = ramp({4}), beta = ramp({4});
+  for (const Tensor& x :
+       {ramp({3, 1, 4}).expand({3, 2, 4}), ramp({1, 3, 4}).expand({2, 3, 4}),
+        ramp({2, 1, 3, 4}).expand({2, 5, 3, 4}), ramp({4}).expand({2, 3, 4}),
+        ramp({3, 2, 1}).expand({3, 2, 4}), ramp({3, 1, 8}).slice(2, 4, 8).expand({3, 2, 4})}) {
+    SCOPED_TRACE(x.strides().str());
+    expect_same(linear(x, w), linear(x.clone(), w));
+    expect_same(norm_linear(x, {gamma, beta}, w), norm_linear(x.clone(), {gamma, beta}, w));
+  }
+}
+
 TEST(FrozenWeights, ArePackedAgainAfterTheyWereWritten) {
   const Tensor x = ramp({3, 4}), map = ramp({1, 3, 3, 4});
   Tensor w = ramp({5, 4}), kernel = ramp({2, 4, 2, 2}), taps = ramp({4, 1, 3, 3});

@@ -26,10 +26,12 @@ RowView rows_of(const char* operation, const Tensor& x) {
   bool in_place = rows.dtype() == DType::f32 && (rows.dim(last) == 1 || rows.strides()[last] == 1);
   // The distance between rows, as long as all dimensions agree on one.
   int64_t stride = rows.dim(last), expected = 0;
+  bool found = false;  // a distance may be 0, of rows that an expanded tensor repeats
   for (int i = last - 1; i >= 0 && in_place; --i) {
     if (rows.dim(i) == 1) continue;
-    if (expected == 0) {
+    if (!found) {
       stride = expected = rows.strides()[i];
+      found = true;
     } else if (rows.strides()[i] != expected) {
       in_place = false;
     }
