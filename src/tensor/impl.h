@@ -31,6 +31,7 @@ struct Storage {
   std::mutex derived_mutex;
   std::vector<Derived> derived;
   std::atomic<bool> has_derived{false};
+  std::atomic<uint64_t> version{0};  // how often somebody may have written
 
   Storage() = default;
   ~Storage();
@@ -59,6 +60,10 @@ struct Node {
 };
 
 std::shared_ptr<Storage> allocate(size_t bytes);
+// Grows whenever the numbers may have changed, through this handle or another.
+inline uint64_t version_of(const Tensor& x) {
+  return x.impl()->storage->version.load(std::memory_order_acquire);
+}
 Shape row_major_strides(const Shape& shape);
 // A view: same storage, no tape.
 Tensor view_of(const Tensor& x, const Shape& shape, const Shape& strides, int64_t offset);

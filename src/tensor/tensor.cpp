@@ -1,6 +1,7 @@
 #include "beckon/tensor.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "base/fail.h"
@@ -33,12 +34,16 @@ Tensor make(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype) {
 
 size_t bytes_of(const Shape& shape, DType dtype) {
   size_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), size_of(dtype), &bytes))
+  // Distances in memory are signed, so half of the address space is the most.
+  if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), size_of(dtype), &bytes) ||
+      bytes > static_cast<size_t>(PTRDIFF_MAX) / 2)
     fail(Kind::resource, "a tensor of shape {} is too large", shape.str());
   return bytes;
 }
 
-void forget_derived(Storage& storage) {
+// Somebody is about to write.
+void touch(Storage& storage) {
+  storage.version.fetch_add(1, std::memory_order_acq_rel);
   if (!storage.has_derived.load(std::memory_order_acquire)) return;
   std::lock_guard lock(storage.derived_mutex);
   storage.derived.clear();
@@ -139,7 +144,7 @@ const void* Tensor::raw(size_t element_bytes) const {
 
 const void* Tensor::writable(size_t element_bytes) {
   const void* first = raw(element_bytes);
-  forget_derived(*impl_->storage);
+  touch(*impl_->storage);
   return first;
 }
 
@@ -153,7 +158,7 @@ const float* Tensor::data() const {
 
 float* Tensor::data() {
   float* first = const_cast<float*>(std::as_const(*this).data());
-  forget_derived(*impl_->storage);
+  touch(*impl_->storage);
   return first;
 }
 
@@ -309,7 +314,7 @@ Tensor Tensor::to(DType wanted) const {
 void Tensor::copy_from(const Tensor& source) {
   if (!(source.shape() == shape()))
     fail(Kind::usage, "copy_from: shape {} into {}", source.shape().str(), shape().str());
-  forget_derived(*checked(impl_).storage);
+  touch(*checked(impl_).storage);
   detail::copy_strided(source.to(dtype()), *this);
 }
 

@@ -60,6 +60,8 @@ TEST(Tensor, ImpossibleShapesAreErrorsBeforeAnyAllocation) {
   expect_error(Kind::resource, "too many", [&] { Tensor::empty({huge, huge}); });
   const int64_t most = std::numeric_limits<int64_t>::max();
   expect_error(Kind::resource, "too large", [&] { Tensor::empty({most}, DType::f64); });
+  // 2^64 - 4 bytes: rounded up to whole cache lines that would be none.
+  expect_error(Kind::resource, "too large", [&] { Tensor::empty({(int64_t{1} << 62) - 1}); });
   expect_error(Kind::usage, "at most 8", [] { Tensor::zeros({1, 1, 1, 1, 1, 1, 1, 1, 1}); });
 }
 
