@@ -31,7 +31,7 @@ ConvBN::ConvBN(const Params& p, int64_t in, int64_t out, int64_t kernel, const C
       eps_(eps) {}
 
 std::shared_ptr<const ConvBN::Folded> ConvBN::folded() const {
-  return folded_.get({&weight_, &gamma_, &beta_}, [&]() -> Folded {
+  return folded_.get({&weight_, &gamma_, &beta_, &mean_, &variance_}, [&]() -> Folded {
     const Tensor scale = gamma_ / sqrt(variance_ + eps_);
     return {weight_ * scale.reshape({-1, 1, 1, 1}), beta_ - mean_ * scale};
   });

@@ -29,7 +29,9 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   file->path_ = path;
   file->size_ = static_cast<size_t>(status.st_size);
   if (file->size_ == 0) return file;
-  void* data = mmap(nullptr, file->size_, PROT_READ, MAP_PRIVATE, fd, 0);
+  // Parameters that lie in the file may be trained: a page that is written becomes our own copy,
+  // the file stays as it is.
+  void* data = mmap(nullptr, file->size_, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED)
     fail(Kind::missing, "{}: cannot map {} bytes: {}", path, file->size_, std::strerror(errno));
   file->data_ = static_cast<const std::byte*>(data);

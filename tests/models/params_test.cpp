@@ -103,6 +103,23 @@ TEST(Params, ReadsFromTheFileWithoutACopyWhereItCan) {
   EXPECT_EQ(p.origin(), path);
 }
 
+// Training changes what lies in the file in memory, and there only.
+TEST(Params, MappedOnesCanBeWritten) {
+  const TempDir dir;
+  const std::string path = dir / "w.safetensors";
+  const float values[] = {1, 2, 3, 4};
+  const TensorBytes tensor{"w", DType::f32, {4}, std::as_bytes(std::span(values))};
+  write_safetensors(path, std::span(&tensor, 1));
+  {
+    Tensor w = Params::from(Checkpoint::open(path)).tensor("w", {4});
+    w.data()[2] = 30;
+    w.copy_from(w + 1.0f);
+    EXPECT_EQ(w.data()[2], 31.0f);
+  }
+  const Tensor again = Params::from(Checkpoint::open(path)).tensor("w", {4});
+  expect_near(again.values(), std::span<const float>(values), 0.0, "the file");
+}
+
 // A convolution with a batch norm behind it, and the two folded into one.
 TEST(ConvBN, FoldedEqualsConvolutionAndNorm) {
   const Params p = Params::random(3);
@@ -121,6 +138,18 @@ TEST(ConvBN, FoldedEqualsConvolutionAndNorm) {
       batch_norm(conv2d(x, t.at("l.c.weight"), {}, Conv().padding(1)), t.at("l.bn.running_mean"),
                  t.at("l.bn.running_var"), t.at("l.bn.weight"), t.at("l.bn.bias"), 1e-5f);
   expect_near(layer(x).values(), expected.values(), 1e-5, "folded");
+
+  // Written to while frozen, it is folded again.
+  for (const char* name : {"l.bn.running_var", "l.c.weight", "l.bn.bias"}) {
+    Tensor changed = t.at(name);
+    for (int64_t i = 0; i < changed.size(); ++i) changed.data()[i] *= 1.5f;
+    expect_near(
+        layer(x).values(),
+        batch_norm(conv2d(x, t.at("l.c.weight"), {}, Conv().padding(1)), t.at("l.bn.running_mean"),
+                   t.at("l.bn.running_var"), t.at("l.bn.weight"), t.at("l.bn.bias"), 1e-5f)
+            .values(),
+        1e-5, name);
+  }
 
   // Trained, it is on the tape, and what was kept before is not used any more.
   Tensor weight = t.at("l.c.weight"), gamma = t.at("l.bn.weight");
