@@ -111,6 +111,36 @@ TEST(Sam, EveryPromptMatchesTheReadableDecoder) {
   }
 }
 
+// What was packed and prepared for earlier prompts is not used after a step of training.
+TEST(Sam, TrainedWeightsAreUsedAtOnce) {
+  for (const bool tiny_vit : {false, true}) {
+    const auto model = small_model(tiny_vit);
+    const Sam sam(model);
+    const Image image = small_picture();
+    const Embedding before = sam.encode(image);
+    const ObjectQuery queries[] = {query({kClick}), query({Box{5, 6, 50, 40}})};
+    for (const ObjectQuery& q : queries) before.segment(q);
+    const auto expect_plain = [&](const Embedding& seen, const char* when) {
+      for (const ObjectQuery& q : queries)
+        expect_near(numbers(seen.segment(q, {.multimask = Multimask::all})),
+                    std::span<const float>(plain(*model, seen, image, q)), 1e-3, when);
+    };
+    for (nn::Parameter p : model->parameters) {
+      if (!p.trainable || p.name.starts_with("image_encoder.")) continue;
+      for (int64_t i = 0; i < p.tensor.size(); ++i) p.tensor.data()[i] *= 1.1f;
+    }
+    expect_plain(before, "decoder written to");
+    for (nn::Parameter p : model->parameters) {
+      if (!p.trainable) continue;
+      p.tensor.set_requires_grad();
+      for (int64_t i = 0; i < p.tensor.size(); ++i) p.tensor.data()[i] *= 0.95f;
+    }
+    expect_plain(sam.encode(image), "while it is trained");
+    for (nn::Parameter p : model->parameters) p.tensor.set_requires_grad(false);
+    expect_plain(sam.encode(image), "frozen again");
+  }
+}
+
 TEST(Sam, ABatchGivesTheBitsOfSingles) {
   const Embedding seen = Sam(small_model()).encode(small_picture());
   const auto queries = all_kinds(seen);

@@ -133,15 +133,33 @@ PackedMatrix pack_linear(const nn::Linear& linear) {
 
 }  // namespace
 
-FastMaskDecoder::FastMaskDecoder(const MaskDecoder& decoder) : decoder_(decoder) {
-  auto weights = std::make_unique<Weights>();
-  for (const TwoWayBlock& block : decoder.blocks)
-    weights->blocks.push_back({pack_linear(block.token_to_image.v_proj),
-                               transposed(block.image_to_token.out_proj.weight)});
-  weights->final_value = pack_linear(decoder.final_attn.v_proj);
-  weights->upscale1 = pack_up_conv(decoder.upscale1, &weights->upscale1_bias);
-  weights->upscale2 = pack_up_conv(decoder.upscale2, &weights->upscale2_bias);
-  weights_ = std::move(weights);
+FastMaskDecoder::FastMaskDecoder(const MaskDecoder& decoder) : decoder_(decoder) {}
+
+std::shared_ptr<const FastMaskDecoder::Weights> FastMaskDecoder::weights() const {
+  const UpConv &up1 = decoder_.upscale1, &up2 = decoder_.upscale2;
+  std::vector<const Tensor*> read = {&decoder_.final_attn.v_proj.weight, &up1.weight, &up1.bias,
+                                     &up2.weight, &up2.bias};
+  for (const TwoWayBlock& block : decoder_.blocks) {
+    read.push_back(&block.token_to_image.v_proj.weight);
+    read.push_back(&block.image_to_token.out_proj.weight);
+  }
+  return weights_.get(read, [&] {
+    Weights weights;
+    for (const TwoWayBlock& block : decoder_.blocks)
+      weights.blocks.push_back({pack_linear(block.token_to_image.v_proj),
+                                transposed(block.image_to_token.out_proj.weight)});
+    weights.final_value = pack_linear(decoder_.final_attn.v_proj);
+    weights.upscale1 = pack_up_conv(up1, &weights.upscale1_bias);
+    weights.upscale2 = pack_up_conv(up2, &weights.upscale2_bias);
+    return weights;
+  });
+}
+
+std::vector<const Tensor*> FastMaskDecoder::read_by_prepare() const {
+  const DecoderAttention &look = decoder_.blocks.front().token_to_image,
+                         &act = decoder_.blocks.front().image_to_token;
+  return {&look.k_proj.weight, &look.k_proj.bias,  &look.v_proj.weight,
+          &look.v_proj.bias,   &act.q_proj.weight, &act.q_proj.bias};
 }
 
 FastMaskDecoder::~FastMaskDecoder() = default;
@@ -190,10 +208,10 @@ struct FastMaskDecoder::Group {
   Tensor keys;             // [G,N,C] image tokens after the last pass
   std::vector<Sums> sums;  // [G,chunks]
 
-  Group(const FastMaskDecoder& fast, const Image& seen, const Tensor& sparse, const Tensor& masks,
-        int64_t count)
-      : decoder(fast.decoder_),
-        weights(*fast.weights_),
+  Group(const MaskDecoder& plain, const Weights& packed, const Image& seen, const Tensor& sparse,
+        const Tensor& masks, int64_t count)
+      : decoder(plain),
+        weights(packed),
         image(seen),
         prompts(count),
         prepared(!masks.defined()),
@@ -459,10 +477,12 @@ FastMaskDecoder::Output FastMaskDecoder::forward(const Image& image, const Tenso
   const auto rows = [](const Tensor& x, int64_t from, int64_t to) {
     return x.defined() ? x.slice(0, from, to).contiguous() : x;
   };
+  const std::shared_ptr<const Weights> packed = weights();
   Output output{Tensor::empty({prompts, m}), std::vector<Tensor>(static_cast<size_t>(prompts))};
   for (int64_t begin = 0; begin < prompts; begin += kGroup) {
     const int64_t end = std::min(begin + kGroup, prompts);
-    Group group(*this, image, rows(sparse, begin, end), rows(dense, begin, end), end - begin);
+    Group group(decoder_, *packed, image, rows(sparse, begin, end), rows(dense, begin, end),
+                end - begin);
     group.transform();
     const Tensor iou = decoder_.iou_head(group.queries.select(1, 0).contiguous());
     std::copy_n(std::as_const(iou).data(), iou.size(), output.iou.data() + begin * m);

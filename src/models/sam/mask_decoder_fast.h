@@ -25,12 +25,14 @@
 #include <vector>
 
 #include "models/sam/mask_decoder.h"
+#include "nn/derived.h"
 
 namespace beckon::sam {
 
 class FastMaskDecoder {
  public:
-  // Reads the decoder's weights; it must outlive this and its weights must not change any more.
+  // Reads the decoder's weights, which must outlive this. Should they be trained or written to,
+  // what is kept of them is made again; no gradient flows through this form.
   explicit FastMaskDecoder(const MaskDecoder& decoder);
   ~FastMaskDecoder();
 
@@ -40,6 +42,8 @@ class FastMaskDecoder {
   // [1,h,w,C].
   std::shared_ptr<const Image> prepare(const Tensor& image, const Tensor& no_mask,
                                        const Tensor& image_code) const;
+  // The decoder's weights that go into what prepare() makes.
+  std::vector<const Tensor*> read_by_prepare() const;
 
   // True if the re-association is less work than projecting, which ends at some 16 tokens
   // (T = 1 + masks + sparse).
@@ -62,8 +66,10 @@ class FastMaskDecoder {
  private:
   struct Weights;
   struct Group;
+  std::shared_ptr<const Weights> weights() const;
+
   const MaskDecoder& decoder_;
-  std::unique_ptr<const Weights> weights_;
+  nn::Derived<Weights> weights_;
 };
 
 }  // namespace beckon::sam

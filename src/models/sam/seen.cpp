@@ -62,12 +62,13 @@ struct Seen::Batch {
   }
 };
 
-const FastMaskDecoder::Image& Seen::prepared() const {
-  std::call_once(once_, [&] {
-    prepared_ = model->fast_decoder.prepare(embedding, model->prompt_encoder.no_mask(),
-                                            model->prompt_encoder.grid_code());
+std::shared_ptr<const FastMaskDecoder::Image> Seen::prepared() const {
+  const Tensor no_mask = model->prompt_encoder.no_mask();
+  std::vector<const Tensor*> read = model->fast_decoder.read_by_prepare();
+  read.push_back(&no_mask);
+  return *prepared_.get(read, [&] {
+    return model->fast_decoder.prepare(embedding, no_mask, model->prompt_encoder.grid_code());
   });
-  return *prepared_;
 }
 
 void Seen::decode(const Batch& batch, const SegmentOptions& options,
@@ -108,7 +109,7 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options,
   // Prompts that cannot be told apart (no tokens, no masks) share one row.
   const auto shared = [](int64_t p, const Tensor& iou) { return std::min(p, iou.dim(0) - 1); };
   if (model->fast_decoder.suits(tokens)) {
-    const auto output = model->fast_decoder.forward(prepared(), sparse, dense, choose);
+    const auto output = model->fast_decoder.forward(*prepared(), sparse, dense, choose);
     for (int64_t p = 0; p < batch.size(); ++p) {
       const int64_t from = shared(p, output.iou);
       answer(p, row(output.iou, from), output.masks[static_cast<size_t>(from)], false);

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "models/sam/model.h"
 #include "models/sam/query.h"
+#include "nn/derived.h"
 
 namespace beckon::sam {
 
@@ -24,10 +24,10 @@ struct Seen {
   struct Batch;
   void decode(const Batch& batch, const SegmentOptions& options, std::vector<Masks>& answers) const;
 
-  // The decoder's share that is the same for all prompts, made when the first one comes.
-  const FastMaskDecoder::Image& prepared() const;
-  mutable std::once_flag once_;
-  mutable std::shared_ptr<const FastMaskDecoder::Image> prepared_;
+  // The decoder's share that is the same for all prompts, made when the first one comes and again
+  // after the decoder was trained.
+  std::shared_ptr<const FastMaskDecoder::Image> prepared() const;
+  nn::Derived<std::shared_ptr<const FastMaskDecoder::Image>> prepared_;
 };
 
 }  // namespace beckon::sam
