@@ -149,6 +149,12 @@ TEST(SamLoad, OneClearErrorForAnotherModel) {
     for (auto& p : l)
       if (p.name == "mask_decoder.mask_tokens.weight") p.tensor = Tensor::zeros({4});
   });
+  // A mask prompt has four places along a patch, which 6 pixels do not give.
+  refuse("a patch size of 6, expected a multiple of 4", [](List& l) {
+    for (auto& p : l)
+      if (p.name == "image_encoder.patch_embed.proj.weight")
+        p.tensor = Tensor::zeros({32, 3, 6, 6});
+  });
   expect_error(Kind::missing, "nowhere.pth", [&] { Sam::load(dir / "nowhere.pth"); });
   const std::string text = dir.write("notes.txt", std::string("dear diary"));
   expect_error(Kind::model, "notes.txt", [&] { Sam::load(text); });

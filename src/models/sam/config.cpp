@@ -48,6 +48,10 @@ VitConfig detect_vit(const nn::Params& p) {
   c.depth = p.count("image_encoder.blocks");
   check_range(p, "the width", c.dim, kMostChannels);
   check_range(p, "the number of blocks", c.depth, kMostBlocks);
+  // The masks that are prompts and answers have four places along a patch.
+  check_range(p, "the patch size", c.patch, kLargestImage);
+  if (c.patch % 4 != 0)
+    fail(Kind::model, "{}: a patch size of {}, expected a multiple of 4", p.origin(), c.patch);
   check_range(p, "the image size", position[1], kLargestImage / c.patch);
   c.image = position[1] * c.patch;
   c.mlp = shape_of(p, "image_encoder.blocks.0.mlp.lin1.weight", 2)[0];
