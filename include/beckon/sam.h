@@ -1,8 +1,8 @@
 // Segment Anything: an image and a click become masks.
 //
-//   auto sam = beckon::Sam::load("mobile-sam");                    // or the path of an official
-//   file auto seen = sam.encode(beckon::Image::read("truck.jpg"));      // once an image auto masks
-//   = seen.segment(beckon::Point{500, 375});            // milliseconds, best first
+//   auto sam = beckon::Sam::load("mobile-sam");  // or the path of an official file
+//   auto seen = sam.encode(beckon::Image::read("truck.jpg"));  // once an image
+//   auto masks = seen.segment(beckon::Point{500, 375});        // milliseconds, best first
 //   masks.best().write_png("mask.png");
 //
 // All of these are values that share what they hold: copying is cheap, and every const function may
