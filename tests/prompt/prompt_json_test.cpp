@@ -1,3 +1,4 @@
+#include <chrono>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -111,6 +112,23 @@ TEST(PromptJson, RefusesBadRunLengths) {
   expect_refused(rle("[2, 2]", "[\"4\"]"), "'counts' holds string");
   expect_refused(rle("[2, 2]", "{}"), "'counts' must be");
   expect_refused(rle("[2, 2]", "\"~~~\""), "prompt 2:");
+}
+
+TEST(PromptJson, CountsTheDepthOfListsAndObjectsOnly) {
+  const std::string brackets(20, '[');
+  expect_refused(one(R"({"type": "pont \\\"[[[[[[[[[[[[[[[[[[[[\"\\", "at": [1, 2]})"),
+                 "unknown type");
+  EXPECT_EQ(parse_prompts(one(R"({"type": "text", "text": "\")" + brackets + R"(\\"})")).back(),
+            Prompt(TextPrompt{"\"" + brackets + "\\"}));
+}
+
+TEST(PromptJson, RefusesALongListInTimeThatGrowsWithItsLength) {
+  std::string list = "[{}";
+  for (int i = 0; i < 500'000; ++i) list += ",{}";
+  const auto start = std::chrono::steady_clock::now();
+  expect_refused(list + "]", "500001 prompts, at most 10000");
+  // Half a minute if the list is walked again for each member; generous for slow machines.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 TEST(PromptJson, BoundsCounts) {
