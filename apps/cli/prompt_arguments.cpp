@@ -2,6 +2,8 @@
 
 #include <array>
 #include <charconv>
+#include <initializer_list>
+#include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -10,6 +12,7 @@
 #include "base/files.h"
 #include "beckon/mask.h"
 #include "files.h"
+#include "json.h"
 
 namespace beckon::cli {
 namespace {
@@ -39,15 +42,40 @@ void add_points(const char* option, const std::vector<std::string>& texts, Label
   }
 }
 
+// The text at `keys`, one inside the other; empty if there is none.
+std::string text_at(const Json& document, std::initializer_list<const char*> keys,
+                    const std::string& file) {
+  const Json* value = &document;
+  for (const char* key : keys) {
+    const auto found = value->find(key);
+    if (found == value->end()) return "";
+    value = &*found;
+  }
+  if (!value->is_string())
+    fail(Kind::input, "{}: recipe: '{}' is {}, expected a text", file, *std::prev(keys.end()),
+         value->type_name());
+  return value->get<std::string>();
+}
+
+Request read_file_of_prompts(const std::string& path) {
+  const std::vector<uint8_t> bytes = read_input(path);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string name = name_of_input(path);
+  Request request;
+  request.prompts = parse_prompts(text, name);
+  const Json document = Json::parse(text);  // sound, or the line above had refused it
+  request.model = text_at(document, {"model", "name"}, name);
+  request.sha256 = text_at(document, {"model", "sha256"}, name);
+  request.multimask = text_at(document, {"options", "multimask"}, name);
+  return request;
+}
+
 }  // namespace
 
-std::vector<Prompt> read_prompts(const PromptArguments& arguments) {
-  std::vector<Prompt> prompts;
-  if (!arguments.file.empty()) {
-    const std::vector<uint8_t> bytes = read_input(arguments.file);
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    prompts = parse_prompts(text, name_of_input(arguments.file));
-  }
+Request read_request(const PromptArguments& arguments) {
+  Request request;
+  if (!arguments.file.empty()) request = read_file_of_prompts(arguments.file);
+  std::vector<Prompt>& prompts = request.prompts;
   add_points("--point", arguments.points, Label::object, prompts);
   add_points("--background", arguments.backgrounds, Label::background, prompts);
   for (const std::string& text : arguments.boxes) {
@@ -58,7 +86,7 @@ std::vector<Prompt> read_prompts(const PromptArguments& arguments) {
   if (!arguments.mask.empty()) prompts.emplace_back(MaskPrompt(Mask::read(arguments.mask)));
   if (prompts.empty())
     fail(Kind::usage, "nothing says what to segment; give --point, --box, --mask or --prompt");
-  return prompts;
+  return request;
 }
 
 std::vector<std::string> doubts(std::span<const Prompt> prompts, ImageSize photo) {

@@ -19,9 +19,17 @@ struct PromptArguments {
   std::string file;                      // prompts as JSON, "-" for stdin; empty: none
 };
 
-// All of them as one list. Throws Error(usage) that quotes the option for what cannot be read, and
-// for no prompt at all; errors of files as they come.
-std::vector<Prompt> read_prompts(const PromptArguments& arguments);
+// What these options say. A recipe, given as the file, also names how its answer was made; what it
+// does not name is empty.
+struct Request {
+  std::vector<Prompt> prompts;  // all as one list
+  std::string model, sha256;
+  std::string multimask;
+};
+
+// Throws Error(usage) that quotes the option for what cannot be read, and for no prompt at all;
+// errors of files as they come.
+Request read_request(const PromptArguments& arguments);
 
 // What is most likely a slip, a line each: points that lie outside of the photo.
 std::vector<std::string> doubts(std::span<const Prompt> prompts, ImageSize photo);

@@ -24,11 +24,13 @@
 namespace beckon::cli {
 namespace {
 
+constexpr const char* kUsualModel = "mobile-sam";
+
 struct Options {
   std::string photo;
-  std::string model = "mobile-sam";
+  std::string model;  // empty: the recipe's, else kUsualModel
   PromptArguments prompts;
-  bool multimask = false, single = false;
+  bool multimask = false, single = false;  // neither: the recipe's, else automatic
   std::string output;
   std::string format = "mask";
   bool json = false;
@@ -65,6 +67,8 @@ class Stopwatch {
 struct Result {
   Image photo;
   std::vector<Prompt> prompts;
+  std::string model;
+  Multimask multimask;
   std::vector<Masks> objects;  // the readings of each, best first
   Stopwatch time;
 
@@ -78,11 +82,6 @@ struct Result {
 
 bool is_text(const std::string& format) { return format == "rle" || format == "polygon"; }
 
-Multimask multimask_of(const Options& options) {
-  if (options.multimask) return Multimask::readings;
-  return options.single ? Multimask::single : Multimask::automatic;
-}
-
 const char* name_of(Multimask multimask) {
   switch (multimask) {
     case Multimask::automatic:
@@ -95,6 +94,22 @@ const char* name_of(Multimask multimask) {
       return "all";
   }
   return "automatic";
+}
+
+// What the command line says goes before what a recipe says.
+Multimask multimask_of(const Options& options, const Request& request) {
+  if (options.multimask) return Multimask::readings;
+  if (options.single) return Multimask::single;
+  if (request.multimask.empty()) return Multimask::automatic;
+  for (Multimask multimask : {Multimask::automatic, Multimask::single, Multimask::readings})
+    if (request.multimask == name_of(multimask)) return multimask;
+  fail(Kind::input, "{}: recipe: 'multimask' must be \"automatic\", \"single\" or \"readings\"",
+       name_of_input(options.prompts.file));
+}
+
+std::string model_of(const Options& options, const Request& request) {
+  if (!options.model.empty()) return options.model;
+  return request.model.empty() ? kUsualModel : request.model;
 }
 
 // What follows the last dot, in small letters.
@@ -130,7 +145,10 @@ void check(const Options& options) {
 
 Result segment(const Options& options) {
   Result result;
-  result.prompts = read_prompts(options.prompts);
+  Request request = read_request(options.prompts);
+  result.model = model_of(options, request);
+  result.multimask = multimask_of(options, request);
+  result.prompts = std::move(request.prompts);
   const std::vector<uint8_t> bytes = read_input(options.photo);
   result.photo =
       Image::decode(bytes, name_of_input(options.photo), {.max_pixels = options.max_pixels});
@@ -140,11 +158,13 @@ Result segment(const Options& options) {
     queries.push_back({std::move(object), {}});
   result.time.lap("read");
 
-  const Sam sam = Sam::load(options.model);
+  const Sam sam = Sam::load(result.model);
+  if (!request.sha256.empty() && Store().sha256(result.model) != request.sha256)
+    say("note: the recipe was made with other weights than those of " + result.model);
   result.time.lap("load");
   const Embedding embedding = sam.encode(result.photo);
   result.time.lap("encode");
-  result.objects = embedding.segment(queries, {.multimask = multimask_of(options)});
+  result.objects = embedding.segment(queries, {.multimask = result.multimask});
   result.time.lap("prompt");
   for (const Masks& object : result.objects) object.best().mask();  // at the size of the photo
   result.time.lap("mask");
@@ -190,7 +210,7 @@ Json report(const Options& options, const Result& result) {
   Json report;
   report["image"] = {
       {"path", options.photo}, {"width", result.photo.width()}, {"height", result.photo.height()}};
-  report["model"] = {{"name", options.model}, {"sha256", Store().sha256(options.model)}};
+  report["model"] = {{"name", result.model}, {"sha256", Store().sha256(result.model)}};
   Json& masks = report["masks"] = Json::array();
   for (size_t i = 0; i < result.objects.size(); ++i) {
     for (const PredictedMask& mask : result.objects[i]) {
@@ -211,7 +231,7 @@ Json report(const Options& options, const Result& result) {
   recipe["command"] = "segment";
   recipe["model"] = report["model"];
   recipe["image"] = options.photo;
-  recipe["options"] = {{"multimask", name_of(multimask_of(options))}};
+  recipe["options"] = {{"multimask", name_of(result.multimask)}};
   report["recipe"] = std::move(recipe);
   return report;
 }

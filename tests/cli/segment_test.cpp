@@ -90,6 +90,36 @@ TEST(Segment, RecipeGivesTheSameAnswerAgain) {
   EXPECT_EQ(again.at("recipe").at("prompts"), first.at("recipe").at("prompts"));
 }
 
+TEST(Segment, RecipeNamesModelAndReadings) {
+  const TempDir folder;
+  for (const char* choice : {"--multimask", "--single"}) {
+    SCOPED_TRACE(choice);
+    const json first = report_of({"--point", "287,141", "--point", "100,80", choice});
+    const std::string recipe = folder.write("recipe.json", first.at("recipe").dump());
+    const Outcome again = run_beckon({"segment", photo(), "--prompt", recipe, "--json"});
+    ASSERT_EQ(again.code, 0) << again.err;
+    EXPECT_EQ(again.err, "");
+    EXPECT_EQ(json::parse(again.out).at("masks"), first.at("masks"));
+    EXPECT_EQ(json::parse(again.out).at("recipe"), first.at("recipe"));
+  }
+}
+
+TEST(Segment, CommandLineGoesBeforeTheRecipe) {
+  const TempDir folder;
+  json recipe = report_of({"--point", "287,141", "--single"}).at("recipe");
+  recipe["model"] = {{"name", "nowhere.safetensors"}, {"sha256", std::string(64, '0')}};
+  const Outcome outcome =
+      segment({"--prompt", folder.write("recipe.json", recipe.dump()), "--multimask", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(json::parse(outcome.out).at("masks").size(), 3u);
+  EXPECT_EQ(outcome.err,
+            "note: the recipe was made with other weights than those of " + small_model() + "\n");
+  recipe["options"]["multimask"] = "many";
+  EXPECT_EQ(segment({"--prompt", folder.write("recipe.json", recipe.dump())}).code, 65);
+  recipe["options"]["multimask"] = 3;
+  EXPECT_EQ(segment({"--prompt", folder.write("recipe.json", recipe.dump())}).code, 65);
+}
+
 TEST(Segment, ThreadsDoNotChangeTheAnswer) {
   const Words prompt = {"--point", "287,141"};
   EXPECT_EQ(report_of(prompt, {.set = {{"BECKON_THREADS", "1"}}}).at("masks"),
