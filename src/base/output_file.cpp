@@ -3,10 +3,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fail.h"
@@ -27,8 +30,21 @@ std::string temporary_name(const std::string& path) {
 
 }  // namespace
 
-OutputFile::OutputFile(std::string path)
-    : path_(std::move(path)), temporary_(temporary_name(path_)) {
+OutputFile::OutputFile(std::string path) : path_(std::move(path)), target_(path_) {
+  struct stat status;
+  if (stat(path_.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) fail(Kind::output, "{}: is a folder, expected a file name", path_);
+    if (!S_ISREG(status.st_mode)) {
+      // Moving a file here would take the place of a device.
+      fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+      if (fd_ < 0) fail(Kind::output, "{}: cannot write: {}", path_, std::strerror(errno));
+      return;
+    }
+    const std::unique_ptr<char, decltype(&std::free)> real(realpath(path_.c_str(), nullptr),
+                                                           &std::free);
+    if (real) target_ = real.get();
+  }
+  temporary_ = temporary_name(target_);
   // O_EXCL: never through a link that somebody else put there. 0666 leaves the rights to the umask.
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) fail(Kind::output, "{}: cannot write: {}", path_, std::strerror(errno));
@@ -37,7 +53,7 @@ OutputFile::OutputFile(std::string path)
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
   close(fd_);
-  unlink(temporary_.c_str());
+  if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
 void OutputFile::write(std::span<const std::byte> bytes) {
@@ -53,12 +69,18 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 void OutputFile::commit() {
+  if (temporary_.empty()) {
+    const int closed = close(fd_);
+    fd_ = -1;
+    if (closed != 0) fail(Kind::output, "{}: cannot write: {}", path_, std::strerror(errno));
+    return;
+  }
   if (fsync(fd_) != 0) fail(Kind::output, "{}: cannot flush: {}", path_, std::strerror(errno));
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0)
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0)
     fail(Kind::output, "{}: cannot move the finished file here: {}", path_, std::strerror(errno));
   close(fd_);
   fd_ = -1;
-  sync_folder(folder_of(path_));
+  sync_folder(folder_of(target_));
 }
 
 void sync_folder(const std::string& folder) noexcept {

@@ -2,7 +2,8 @@
 // by commit().
 //
 // For files too large to hold in memory; the temporary file is removed if commit() is never
-// reached.
+// reached. A symbolic link is followed. What is there and no regular file (a pipe, a device) is
+// written into as it is.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,7 @@ namespace beckon {
 
 class OutputFile {
  public:
-  // Throws Error(output) if nothing can be written in the folder of `path`.
+  // Throws Error(output) if `path` is a folder, or nothing can be written in its folder.
   explicit OutputFile(std::string path);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -29,7 +30,8 @@ class OutputFile {
 
  private:
   std::string path_;
-  std::string temporary_;
+  std::string target_;     // path_ with its links followed
+  std::string temporary_;  // empty: there is none, target_ itself is open
   int fd_ = -1;
   uint64_t written_ = 0;
 };
