@@ -250,6 +250,20 @@ std::string readable(const Result& result) {
   return out;
 }
 
+// The clicks and boxes that were asked about, so that the picture tells why it looks as it does.
+void draw_prompts(Image& picture, std::span<const Prompt> prompts) {
+  constexpr Color kBoxColor = {255, 255, 255};
+  for (const Prompt& prompt : prompts) {
+    if (const auto* point = std::get_if<Point>(&prompt))
+      draw_point(picture, point->x, point->y, point->label == Label::object);
+    if (const auto* box = std::get_if<Box>(&prompt))
+      draw_box(picture,
+               {static_cast<float>(box->x0), static_cast<float>(box->y0),
+                static_cast<float>(box->x1), static_cast<float>(box->y1)},
+               kBoxColor);
+  }
+}
+
 // What -o and --format ask for; pictures hold all objects together.
 std::vector<uint8_t> encoded(const Options& options, const Result& result) {
   if (is_text(options.format)) {
@@ -260,6 +274,7 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
   Image image;
   if (options.format == "overlay") {
     image = overlay(result.photo, masks);
+    draw_prompts(image, result.prompts);
   } else {
     Mask all = masks.front();
     for (const Mask& mask : masks) all = all | mask;
