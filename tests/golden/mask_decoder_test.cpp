@@ -26,13 +26,17 @@ TEST(MaskDecoder, MatchesGolden) {
     const int64_t masks = output.iou.dim(1);
     expect_golden(golden, "out.all_masks", output.masks);
     expect_golden(golden, "out.all_iou", output.iou);
-    expect_golden(golden, "out.multi.iou", output.iou.slice(1, 1, masks));
-    expect_golden(golden, "out.single.iou", output.iou.slice(1, 0, 1));
-    expect_golden(golden, "out.single.masks", output.masks.slice(1, 0, 1));
+    const auto compare = [&](const std::string& name, const Tensor& actual) {
+      if (golden.is_own() || io.has(name)) expect_golden(golden, name, actual);
+    };
+    compare("out.multi.iou", output.iou.slice(1, 1, masks));
+    if (io.has("out.multi.masks")) compare("out.multi.masks", output.masks.slice(1, 1, masks));
+    compare("out.single.iou", output.iou.slice(1, 0, 1));
+    compare("out.single.masks", output.masks.slice(1, 0, 1));
 
     const auto bare = decoder.forward(image, code, {}, dense);
-    expect_golden(golden, "out.no_sparse.all_masks", bare.masks);
-    expect_golden(golden, "out.no_sparse.all_iou", bare.iou);
+    compare("out.no_sparse.all_masks", bare.masks);
+    compare("out.no_sparse.all_iou", bare.iou);
   }
 }
 

@@ -68,6 +68,7 @@ TEST(Vit, MatchesGolden) {
     const Tensor loss = cross_entropy(logits, tensor(io.at("in.target")));
     expect_golden(golden, "out.loss", loss);
 
+    if (!loss.requires_grad() && !golden.is_own()) continue;  // a case of the forward pass alone
     loss.backward();
     int compared = 0;
     for (const auto& [name, array] : io) {

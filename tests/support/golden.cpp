@@ -86,6 +86,8 @@ const Arrays& Golden::tensors(const std::string& file) const {
   return found->second;
 }
 
+bool Golden::is_own() const { return !other_root(); }
+
 bool Golden::has_file(const std::string& file) const { return fs::exists(folder / file); }
 
 double Golden::tolerance(const std::string& array, std::optional<double> otherwise) const {

@@ -38,6 +38,8 @@ struct Golden {
   std::string config_text() const;
   // The arrays of <folder>/<file>.safetensors ("io", "weights"), read once.
   const Arrays& tensors(const std::string& file) const;
+  // Whether it is one of tests/goldens, which are complete.
+  bool is_own() const;
   // Whether <folder>/<file> is there, with its extension.
   bool has_file(const std::string& file) const;
 

@@ -28,8 +28,10 @@ inline nn::Params params(const Golden& golden) {
   return nn::Params::from(std::move(tensors), golden.model + "/" + golden.name);
 }
 
-// Compares values in order, whatever the shape.
+// Compares values in order, whatever the shape. Cases of $BECKON_GOLDENS may come without stages in
+// between ("mid.").
 inline void expect_golden(const Golden& golden, const std::string& name, const Tensor& actual) {
+  if (name.starts_with("mid.") && !golden.is_own() && !golden.tensors("io").has(name)) return;
   const Tensor values = actual.contiguous();
   expect_near(std::as_const(values).values(), golden.tensors("io").at(name), golden.tolerance(name),
               golden.name + " " + name);
