@@ -284,7 +284,7 @@ Tensor Tensor::expand(const Shape& target) const {
   Shape steps = target;
   for (int i = 0; i < target.rank(); ++i) {
     const int64_t have = i < extra ? 1 : shape()[i - extra];
-    if (have != target[i] && have != 1)
+    if ((have != target[i] && have != 1) || target[i] < 0)
       fail(Kind::usage, "cannot expand {} to {}", shape().str(), target.str());
     steps[i] = have == target[i] && i >= extra ? strides()[i - extra] : 0;
   }

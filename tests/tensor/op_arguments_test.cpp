@@ -47,6 +47,41 @@ TEST(OpArguments, WrongShapesAreNamed) {
   expect_error(Kind::usage, "padding 2", [&] { max_pool2d(map, {3, 1, 2}); });
   expect_error(Kind::usage, "kernel of 5", [&] { avg_pool2d(map, {5, 1, 0}); });
   expect_error(Kind::usage, "clamp: from 1 to 0", [&] { clamp(m, 1, 0); });
+  expect_error(Kind::usage, "cannot expand [1,3] to [-1,3]", [] {
+    Tensor::zeros({1, 3}).expand({-1, 3});
+  });
+}
+
+TEST(OpArguments, ConvolutionsTakeNoNumberThatCouldOverflow) {
+  const Tensor x = Tensor::zeros({1, 4, 4, 2}), w = Tensor::zeros({2, 2, 5, 5});
+  constexpr int64_t kHuge = int64_t{1} << 62;  // four of them are none
+  for (const Conv& conv :
+       {Conv().dilation(kHuge), Conv().padding(kHuge), Conv().padding(2).stride(kHuge)}) {
+    expect_error(Kind::usage, "conv2d: a stride, dilation", [&] { conv2d(x, w, {}, conv); });
+    expect_error(Kind::usage, "conv_transpose2d: a stride",
+                 [&] { conv_transpose2d(x, w, {}, conv); });
+  }
+}
+
+TEST(OpArguments, FusedBlocksCheckAllOfTheirWeights) {
+  const Tensor x = Tensor::zeros({1, 4, 4, 2});
+  const MbConv good{Tensor::zeros({6, 2, 1, 1}), Tensor::full({6}, 1.0f),
+                    Tensor::zeros({6, 1, 3, 3}), Tensor::full({6}, 2.0f),
+                    Tensor::zeros({3, 6, 1, 1}), Tensor::full({3}, 3.0f)};
+  const auto run = [&](const MbConv& m) { return mbconv(x, m, 1, Activation::gelu, false); };
+  for (Tensor MbConv::*bias :
+       {&MbConv::expand_bias, &MbConv::depthwise_bias, &MbConv::project_bias}) {
+    MbConv bad = good, half = good;
+    bad.*bias = Tensor::zeros({2});
+    expect_error(Kind::usage, "bias [2], expected", [&] { run(bad); });
+    half.*bias = (good.*bias).to(DType::bf16);
+    expect_near(run(half).values(), run(good).values(), 0.0, "a bias in 16 bits");
+  }
+  expect_near(mbconv(x.to(DType::f16), good, 1, Activation::gelu, false).values(),
+              run(good).values(), 0.0, "a map in 16 bits");
+  expect_error(Kind::usage, "feed_forward: x [1,4,4,2] with weights [0,2], [2,0]", [&] {
+    feed_forward(x, {.fc1 = Tensor::zeros({0, 2}), .fc2 = Tensor::zeros({2, 0})});
+  });
 }
 
 TEST(OpArguments, IndicesAreChecked) {

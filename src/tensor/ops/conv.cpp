@@ -22,6 +22,14 @@ void check(const char* operation, const Tensor& x, const Tensor& weight, const C
   if (x.rank() != 4 || weight.rank() != 4)
     fail(Kind::usage, "{}: x {} with weight {}; both must have rank 4", operation, x.shape().str(),
          weight.shape().str());
+  // Sums and products of these stay far from overflow.
+  constexpr int64_t kMost = int64_t{1} << 24;
+  for (const int64_t number :
+       {conv.stride_h, conv.stride_w, conv.dilation_h, conv.dilation_w, conv.pad_top, conv.pad_left,
+        conv.pad_bottom, conv.pad_right, weight.dim(2), weight.dim(3)})
+    if (number > kMost)
+      fail(Kind::usage, "{}: a stride, dilation, padding or kernel size of {}, at most {} is taken",
+           operation, number, kMost);
   if (conv.stride_h < 1 || conv.stride_w < 1 || conv.dilation_h < 1 || conv.dilation_w < 1 ||
       conv.groups < 1 || conv.pad_top < 0 || conv.pad_left < 0 || conv.pad_bottom < 0 ||
       conv.pad_right < 0 || weight.dim(2) < 1 || weight.dim(3) < 1)

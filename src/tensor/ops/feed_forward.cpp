@@ -13,8 +13,8 @@ namespace {
 void check(const Tensor& x, const FeedForward& m) {
   if (!x.defined() || !m.fc1.defined() || !m.fc2.defined())
     fail(Kind::usage, "feed_forward: an argument is an empty tensor");
-  if (x.rank() < 1 || m.fc1.rank() != 2 || m.fc2.rank() != 2 || m.fc1.dim(1) != x.dim(-1) ||
-      m.fc2.dim(1) != m.fc1.dim(0) || m.fc2.dim(0) != x.dim(-1))
+  if (x.rank() < 1 || m.fc1.rank() != 2 || m.fc1.size() == 0 || m.fc2.rank() != 2 ||
+      m.fc1.dim(1) != x.dim(-1) || m.fc2.dim(1) != m.fc1.dim(0) || m.fc2.dim(0) != x.dim(-1))
     fail(Kind::usage, "feed_forward: x {} with weights {}, {}; expected [...,C], [H,C], [C,H]",
          x.shape().str(), m.fc1.shape().str(), m.fc2.shape().str());
   const auto one_per = [&](const Tensor& t, int64_t n, const char* name) {

@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "beckon/ops.h"
+#include "tensor/ops/common.h"
 #include "tensor/ops/packed.h"
 #include "tensor/tape.h"
 
@@ -22,6 +23,13 @@ void check(const Tensor& x, const MbConv& m, int64_t stride, bool residual) {
         "mbconv: x {} with weights {}, {}, {}; expected [B,H,W,C], [E,C,1,1], [E,1,3,3], [O,E,1,1]",
         x.shape().str(), m.expand.shape().str(), m.depthwise.shape().str(),
         m.project.shape().str());
+  const auto one_per = [](const Tensor& bias, int64_t channels, const char* name) {
+    if (bias.defined() && !(bias.shape() == Shape({channels})))
+      fail(Kind::usage, "mbconv: {} bias {}, expected [{}]", name, bias.shape().str(), channels);
+  };
+  one_per(m.expand_bias, m.expand.dim(0), "expand");
+  one_per(m.depthwise_bias, m.expand.dim(0), "depthwise");
+  one_per(m.project_bias, m.project.dim(0), "project");
   if (stride != 1 && stride != 2) fail(Kind::usage, "mbconv: stride {}, expected 1 or 2", stride);
   if (residual && (stride != 1 || m.project.dim(0) != x.dim(3)))
     fail(Kind::usage,
@@ -44,8 +52,14 @@ Tensor mbconv(const Tensor& x, const MbConv& m, int64_t stride, Activation activ
     return conv2d(y, m.project, m.project_bias, {},
                   {.activation = activation, .residual = x, .activation_after_residual = true});
   }
-  const Tensor input = x.contiguous();
+  const Tensor input = detail::floats("mbconv", x);
+  const auto floats_or_none = [](const Tensor& b) {
+    return b.defined() ? detail::floats("mbconv", b) : b;
+  };
   const auto bias = [](const Tensor& b) { return b.defined() ? b.data() : nullptr; };
+  const Tensor expand_bias = floats_or_none(m.expand_bias),
+               depthwise_bias = floats_or_none(m.depthwise_bias),
+               project_bias = floats_or_none(m.project_bias);
   const auto expand = detail::packed_transposed(m.expand),
              project = detail::packed_transposed(m.project);
   const auto taps = detail::packed_taps(m.depthwise);
@@ -54,11 +68,11 @@ Tensor mbconv(const Tensor& x, const MbConv& m, int64_t stride, Activation activ
                               .width = x.dim(2),
                               .stride = stride,
                               .expand = expand.get(),
-                              .expand_bias = bias(m.expand_bias),
+                              .expand_bias = bias(expand_bias),
                               .taps = taps->data(),
-                              .depthwise_bias = bias(m.depthwise_bias),
+                              .depthwise_bias = bias(depthwise_bias),
                               .project = project.get(),
-                              .project_bias = bias(m.project_bias),
+                              .project_bias = bias(project_bias),
                               .activation = activation,
                               .residual = residual};
   Tensor y = Tensor::empty({x.dim(0), block.out_height(), block.out_width(), m.project.dim(0)});
