@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "beckon/draw.h"
 #include "beckon/image.h"
 #include "beckon/mask.h"
 #include "beckon/polygon.h"
@@ -165,6 +166,9 @@ TEST(Segment, PicturesAgreeWithTheReport) {
   const Image seen = written("overlay", "overlay.jpg");
   EXPECT_EQ(seen.size(), best.size());
   EXPECT_EQ(seen.channels(), 3);
+  Image expected = overlay(Image::read(photo()).rgb(), best);
+  draw_point(expected, 287, 141, true);  // where the click was
+  EXPECT_EQ(written("overlay", "overlay.png"), expected);
   written("cutout", "cutout.png");
   EXPECT_EQ(Mask::read(folder / "cutout.png"), best);  // transparent is what is not of the object
 }
