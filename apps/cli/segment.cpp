@@ -242,9 +242,10 @@ std::string readable(const Result& result) {
     for (const PredictedMask& mask : result.objects[i]) {
       const PixelBox box = mask.bounding_box();
       if (result.objects.size() > 1) out += fmt::format("object {}  ", i + 1);
-      out +=
-          fmt::format("score {:.3f}  stability {:.3f}  area {} px  box {},{} {}x{}\n", mask.score(),
-                      mask.stability(), mask.area(), box.x, box.y, box.width, box.height);
+      const double stability = mask.stability();
+      out += fmt::format("score {:.3f}  stability {}  area {} px  box {},{} {}x{}\n", mask.score(),
+                         std::isfinite(stability) ? fmt::format("{:.3f}", stability) : "none",
+                         mask.area(), box.x, box.y, box.width, box.height);
     }
   }
   return out;
