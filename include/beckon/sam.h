@@ -166,7 +166,8 @@ class BECKON_API Sam {
   int image_size() const noexcept;
   int64_t parameter_count() const noexcept;
   // SHA-256 over names, shapes and values of the parameters: the same for the same weights in
-  // whatever kind of file. Worked out at first use.
+  // whatever kind of file. Worked out at first use and kept: training afterwards does not change
+  // it.
   const std::string& model_hash() const;
 
   // For what is built on the model itself, such as learning prompts.
