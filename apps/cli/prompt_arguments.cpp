@@ -89,6 +89,19 @@ Request read_request(const PromptArguments& arguments) {
   return request;
 }
 
+void check_masks(std::span<const Prompt> prompts, ImageSize photo,
+                 const PromptArguments& arguments) {
+  for (const Prompt& prompt : prompts) {
+    const auto* mask = std::get_if<MaskPrompt>(&prompt);
+    if (mask == nullptr || mask->rle.size() == photo) continue;
+    // --mask is the last prompt of all, whatever a file holds.
+    const bool from_option = !arguments.mask.empty() && &prompt == &prompts.back();
+    fail(Kind::usage, "{}: the mask is {}x{}, the photo {}x{}",
+         from_option ? arguments.mask : name_of_input(arguments.file), mask->rle.width(),
+         mask->rle.height(), photo.width, photo.height);
+  }
+}
+
 std::vector<std::string> doubts(std::span<const Prompt> prompts, ImageSize photo) {
   std::vector<std::string> lines;
   for (const Prompt& prompt : prompts) {

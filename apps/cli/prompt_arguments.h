@@ -31,6 +31,10 @@ struct Request {
 // errors of files as they come.
 Request read_request(const PromptArguments& arguments);
 
+// Throws Error(usage) that names the file of a mask that is not as large as the photo.
+void check_masks(std::span<const Prompt> prompts, ImageSize photo,
+                 const PromptArguments& arguments);
+
 // What is most likely a slip, a line each: points that lie outside of the photo.
 std::vector<std::string> doubts(std::span<const Prompt> prompts, ImageSize photo);
 

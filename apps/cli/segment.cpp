@@ -152,6 +152,7 @@ Result segment(const Options& options) {
   const std::vector<uint8_t> bytes = read_input(options.photo);
   result.photo =
       Image::decode(bytes, name_of_input(options.photo), {.max_pixels = options.max_pixels});
+  check_masks(result.prompts, result.photo.size(), options.prompts);
   for (const std::string& line : doubts(result.prompts, result.photo.size())) say(line);
   std::vector<ObjectQuery> queries;
   for (std::vector<Prompt>& object : objects(result.prompts))

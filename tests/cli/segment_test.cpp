@@ -270,7 +270,8 @@ TEST(Segment, BadInputsHaveTheirCodes) {
   expect_complaint(with_photo(photo(), {"--max-pixels", "1000"}), 65, "coffee.png");
   expect_complaint(segment({"--prompt", broken}), 65, "broken.json");
   expect_complaint(segment({"--prompt", folder / "nothing.json"}), 66, "nothing.json");
-  expect_complaint(segment({"--mask", in_source("examples/photos/chelsea.png")}), 2, "451");
+  expect_complaint(segment({"--mask", in_source("examples/photos/chelsea.png")}), 2,
+                   "chelsea.png: the mask is 451x300, the photo 600x400");
 }
 
 TEST(Segment, AModelThatIsAbsentOrOfAnotherKindHasItsCode) {
