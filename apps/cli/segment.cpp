@@ -128,7 +128,12 @@ void check(const Options& options) {
   if (options.json && options.output == "-")
     fail(Kind::usage, "--json and -o - cannot both have standard output");
   if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
-  if (is_text(options.format)) return;
+  if (is_text(options.format)) {
+    if (options.json && options.output.empty())
+      fail(Kind::usage, "--json and --format {} cannot both have standard output; give -o FILE",
+           options.format);
+    return;
+  }
   if (options.output.empty() && options.format != "mask")
     fail(Kind::usage, "--format {} needs -o FILE (-o - for standard output)", options.format);
   if (options.output.empty() || options.output == "-") return;
@@ -290,10 +295,9 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
 void run(const Options& options) {
   check(options);
   const Result result = segment(options);
-  // Outlines are text: without another place they are the answer, unless the report is, which has
-  // them too.
+  // Outlines are text: without another place they are the answer.
   const bool to_stdout =
-      options.output == "-" || (options.output.empty() && is_text(options.format) && !options.json);
+      options.output == "-" || (options.output.empty() && is_text(options.format));
   if (to_stdout || !options.output.empty())
     write_output(to_stdout ? "-" : options.output, encoded(options, result));
   if (options.json)

@@ -240,6 +240,7 @@ TEST(Segment, WrongArgumentsAreCode2) {
       {{"--point", "1,1", "-o", "mask.txt"}, "ends in .png or .webp"},
       {{"--point", "1,1", "-o", "mask.jpg"}, "JPEG would blur"},
       {{"--point", "1,1", "-o", "-", "--json"}, "cannot both have standard output"},
+      {{"--point", "1,1", "--format", "polygon", "--json"}, "cannot both have standard output"},
       {{"--point", "1,1", "--max-pixels", "0"}, "--max-pixels"},
       {{"--point", "1,1", "second.png"}, "unexpected argument 'second.png'"},
       {{"--pint", "1,1"}, "did you mean '--point'?"},
