@@ -148,7 +148,9 @@ void verify(std::vector<std::string> models, bool json) {
     const std::vector<ModelFile> files = store.verify(model, talk_about(model));
     report.push_back({{"model", model}, {"files", json_of(files)}});
     for (const ModelFile& file : files) {
-      out += fmt::format("{:<7} {}  {}\n", file.ok ? "ok" : "broken", file.sha256, file.path);
+      // Without a published hash there is nothing to be ok against.
+      const char* state = !file.ok ? "broken" : file.pinned.empty() ? "hashed" : "ok";
+      out += fmt::format("{:<7} {}  {}\n", state, file.sha256, file.path);
       if (!file.ok && broken.empty()) broken = file.path;
     }
   }

@@ -93,6 +93,25 @@ TEST(Models, PullWithoutAnySourceIsCode69) {
       "mobile-sam");
 }
 
+TEST(Models, VerifyClaimsNothingOfAFileWithoutAPublishedHash) {
+  const Outcome outcome = run_beckon({"models", "verify", small_checkpoint()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const json details = parsed(run_beckon({"models", "show", small_checkpoint(), "--json"}));
+  EXPECT_EQ(outcome.out, "hashed  " + details.at("sha256").get<std::string>() + "  " +
+                             small_checkpoint() + "\n");
+}
+
+TEST(Models, ConvertedCheckpointHasTheSameTensors) {
+  const TempDir folder;
+  const std::string copy = folder / "copy of it.safetensors";
+  const Outcome outcome = run_beckon({"models", "convert", small_checkpoint(), "-o", copy});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const json before = parsed(run_beckon({"models", "show", small_checkpoint(), "--json"}));
+  const json after = parsed(run_beckon({"models", "show", copy, "--json"}));
+  EXPECT_EQ(after.at("tensors"), before.at("tensors"));
+  EXPECT_EQ(after.at("parameters"), before.at("parameters"));
+}
+
 TEST(Models, ConvertNeedsAFolderThatCanBeWritten) {
   const TempDir folder;
   expect_complaint(run_beckon({"models", "convert", small_checkpoint(), "-o",
