@@ -5,10 +5,9 @@ namespace {
 
 using Kind = SourceSpec::Kind;
 
-// The official file names end in the first digits of their hash, which is all that is pinned for
-// them.
-ModelSpec official_sam(const std::string& size, const std::string& digits, uint64_t megabytes,
-                       const std::string& hugging_face) {
+// The digits in an official file name begin its MD5, which says nothing about its SHA-256.
+ModelSpec official_sam(const std::string& size, const std::string& digits, uint64_t bytes,
+                       const std::string& sha256, const std::string& hugging_face) {
   const std::string file = "sam_vit_" + size + "_" + digits + ".pth";
   ModelSpec model;
   model.name = "sam-vit-" + size;
@@ -17,10 +16,10 @@ ModelSpec official_sam(const std::string& size, const std::string& digits, uint6
                 std::string(1, static_cast<char>(size[0] - 'a' + 'A')) +
                 " image encoder, as published by Meta AI";
   model.licence = "Apache-2.0";
-  model.bytes = megabytes * 1'000'000;
+  model.bytes = bytes;
   model.sources = {{Kind::https,
                     "https://dl.fbaipublicfiles.com/segment_anything/" + file,
-                    {{file, "", 0, digits}}}};
+                    {{file, "", bytes, sha256}}}};
   model.hugging_face = hugging_face;
   return model;
 }
@@ -42,11 +41,18 @@ const std::vector<ModelSpec>& known_models() {
            "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131"}}},
         {Kind::https,
          "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
-         {{"mobile_sam.pt", "", 0, ""}}}},
+         {{"mobile_sam.pt", "", 40'728'226,
+           "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"}}}},
        ""},
-      official_sam("b", "01ec64", 375, "facebook/sam-vit-base"),
-      official_sam("l", "0b3195", 1250, "facebook/sam-vit-large"),
-      official_sam("h", "4b8939", 2565, "facebook/sam-vit-huge"),
+      official_sam("b", "01ec64", 375'042'383,
+                   "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+                   "facebook/sam-vit-base"),
+      official_sam("l", "0b3195", 1'249'524'607,
+                   "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+                   "facebook/sam-vit-large"),
+      official_sam("h", "4b8939", 2'564'550'879,
+                   "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+                   "facebook/sam-vit-huge"),
   };
   return models;
 }

@@ -346,6 +346,11 @@ TEST(Registry, PinsWhatIsKnown) {
     EXPECT_FALSE(model.sources.empty()) << model.name;
     for (const SourceSpec& source : model.sources) {
       EXPECT_FALSE(source.files.empty()) << model.name;
+      for (const weights::FileSpec& file : source.files) {
+        EXPECT_GT(file.bytes, 1'000'000u) << file.name;
+        EXPECT_EQ(file.sha256.size(), 64u) << file.name;
+        EXPECT_EQ(file.sha256.find_first_not_of("0123456789abcdef"), std::string::npos);
+      }
       if (source.kind == SourceSpec::Kind::https) {
         EXPECT_EQ(source.files.size(), 1u) << model.name;
         EXPECT_TRUE(source.address.starts_with("https://")) << source.address;
