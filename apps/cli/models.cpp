@@ -83,18 +83,9 @@ void list(bool json, bool names) {
   print(out);
 }
 
-std::optional<ModelSummary> summary_of(const Store& store, const std::string& name) {
-  for (ModelSummary& model : store.list()) {
-    if (model.name == name) return std::move(model);
-  }
-  return std::nullopt;  // an alias
-}
-
 void pull(const std::vector<std::string>& names) {
   const Store store;
   for (const std::string& name : names) {
-    const auto before = summary_of(store, name);
-    if (before && before->state == ModelState::present) continue;
     {
       const HoldInterrupts hold;
       store.pull(name, talk_about(name));

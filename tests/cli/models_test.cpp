@@ -93,6 +93,18 @@ TEST(Models, PullWithoutAnySourceIsCode69) {
       "mobile-sam");
 }
 
+TEST(Models, PullOfADamagedModelGetsItAgain) {
+  const TempDir home;
+  std::filesystem::create_directories(home / "models/mobile-sam");
+  for (const char* name : {"encoder.onnx", "sam.onnx"})
+    home.write(std::string("models/mobile-sam/") + name, std::string("not what was published"));
+  // Without a source that can only fail, but it must not call the model present.
+  const Outcome outcome =
+      run_beckon({"models", "pull", "mobile-sam"},
+                 {.set = {{"BECKON_HOME", home / ""}, {"PATH", "/nonexistent"}}});
+  EXPECT_EQ(outcome.code, 69) << outcome.err;
+}
+
 TEST(Models, VerifyClaimsNothingOfAFileWithoutAPublishedHash) {
   const Outcome outcome = run_beckon({"models", "verify", small_checkpoint()});
   EXPECT_EQ(outcome.code, 0) << outcome.err;

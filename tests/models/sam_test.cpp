@@ -329,6 +329,18 @@ TEST(Embedding, SurvivesSavingAndLoading) {
   });
   const std::string broken = dir.write("broken", std::string("not a file"));
   EXPECT_THROW(sam.load_embedding(broken), Error);
+  // A claim of 40,000 x 40,000 pixels must not lead to masks of that size.
+  expect_error(Kind::resource, "40000x40000", [&] {
+    const std::vector<float> planes = seen.values();
+    const TensorBytes tensor{
+        "image_embedding", DType::f32, {1, 32, 6, 6}, std::as_bytes(std::span(planes))};
+    write_safetensors(dir / "vast.safetensors", std::span(&tensor, 1),
+                      {{"beckon", "sam image embedding 1"},
+                       {"model_hash", sam.model_hash()},
+                       {"image_width", "40000"},
+                       {"image_height", "40000"}});
+    sam.load_embedding(dir / "vast.safetensors");
+  });
 }
 
 TEST(Selection, StabilityIsAShareOfPixels) {

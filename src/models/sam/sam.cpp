@@ -121,7 +121,11 @@ Embedding Sam::load_embedding(const std::string& path) const {
 
   auto seen = std::make_shared<sam::Seen>();
   seen->model = model_;
-  seen->frame = model_->frame({number(file, "image_width"), number(file, "image_height")});
+  const ImageSize size = {number(file, "image_width"), number(file, "image_height")};
+  if (int64_t{size.width} * size.height > ReadOptions{}.max_pixels)
+    fail(Kind::resource, "{}: of an image of {}x{}, more than {} pixels", path, size.width,
+         size.height, ReadOptions{}.max_pixels);
+  seen->frame = model_->frame(size);
   seen->embedding = planes.permute({0, 2, 3, 1}).contiguous();
   return Embedding(std::move(seen));
 }
