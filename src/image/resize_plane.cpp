@@ -68,6 +68,14 @@ PlaneRows::PlaneRows(std::span<const float> plane, const LinearAxis& x, const Li
     for (int64_t line = begin; line < end; ++line) {
       const float* from = plane.data() + static_cast<size_t>(line) * x.in;
       float* to = wide_.data() + static_cast<size_t>(line) * x.out;
+      if (x.taps == 2) {  // enlarging, the usual case, without a loop over taps
+        const float* weight = x.weight.data();
+        for (int i = 0; i < x.out; ++i) {
+          const float* pair = from + x.first[static_cast<size_t>(i)];
+          to[i] = weight[2 * i] * pair[0] + weight[2 * i + 1] * pair[1];
+        }
+        continue;
+      }
       for (int i = 0; i < x.out; ++i) {
         const float* weight = x.weight.data() + static_cast<size_t>(i) * x.taps;
         float sum = 0;
@@ -82,6 +90,12 @@ void PlaneRows::row(int i, float* out) const {
   const float* weight = y_.weight.data() + static_cast<size_t>(i) * y_.taps;
   const float* line = wide_.data() + static_cast<size_t>(y_.first[i]) * x_out_;
   const auto width = static_cast<size_t>(x_out_);
+  if (y_.taps == 2 && weight[1] != 0.0f) {
+    const float a = weight[0], b = weight[1];
+    const float* below = line + width;
+    for (size_t x = 0; x < width; ++x) out[x] = a * line[x] + b * below[x];
+    return;
+  }
   for (size_t x = 0; x < width; ++x) out[x] = weight[0] * line[x];
   for (int t = 1; t < y_.taps; ++t) {
     if (weight[t] == 0.0f) continue;
