@@ -107,12 +107,12 @@ struct FastMaskDecoder::Weights {
 
 struct FastMaskDecoder::Image {
   int64_t h = 0, w = 0, places = 0;
-  Tensor embedding;                  // [N,C] for prompts with a mask, which do without the rest
-  Tensor tokens;                     // [N,C] embedding + no-mask vector
-  Tensor code;                       // [N,C]
-  Tensor keys;                       // [N,d] of block 0, token to image
-  std::vector<PackedMatrix> values;  // of block 0, tile by tile [kTile,d]
-  Tensor queries;                    // [N,d] of block 0, image to token
+  Tensor embedding;  // [N,C] for prompts with a mask, which do without the rest
+  Tensor tokens;     // [N,C] embedding + no-mask vector
+  Tensor code;       // [N,C]
+  Tensor keys;       // [N,d] of block 0, token to image
+  Tensor values;     // [N,d] of block 0
+  Tensor queries;    // [N,d] of block 0, image to token
 };
 
 namespace {
@@ -185,12 +185,7 @@ std::shared_ptr<const FastMaskDecoder::Image> FastMaskDecoder::prepare(
   const TwoWayBlock& first = decoder_.blocks.front();
   image->keys = first.token_to_image.k_proj(coded);
   image->queries = first.image_to_token.q_proj(coded);
-  const Tensor values = first.token_to_image.v_proj(image->tokens);
-  const int64_t d = values.dim(1);
-  for (int64_t r = 0; r < image->places; r += kTile) {
-    const int64_t rows = std::min(kTile, image->places - r);
-    image->values.push_back(kernels::pack(std::as_const(values).data() + r * d, rows, d, d, 1));
-  }
+  image->values = first.token_to_image.v_proj(image->tokens);
   return image;
 }
 
@@ -255,14 +250,13 @@ struct FastMaskDecoder::Group {
     return rows;
   }
 
-  std::vector<Question> ask(const DecoderAttention& attention, bool projected) const {
+  std::vector<Question> ask(const DecoderAttention& attention) const {
     const Tensor q = attention.q_proj(queries + code);
     std::vector<Question> questions(static_cast<size_t>(prompts));
     parallel_for(prompts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
-        const auto rows = head_rows(q.data() + p * tokens * d, attention.k_proj.weight, projected);
-        questions[static_cast<size_t>(p)].query =
-            pack_columns(rows.data(), columns, projected ? d : c);
+        const auto rows = head_rows(q.data() + p * tokens * d, attention.k_proj.weight, false);
+        questions[static_cast<size_t>(p)].query = pack_columns(rows.data(), columns, c);
       }
     });
     return questions;
@@ -312,22 +306,16 @@ struct FastMaskDecoder::Group {
     });
   }
 
-  // Token to image in the first block, from the prepared projections.
-  void look(const std::vector<Question>& questions) {
-    const int64_t stride = padded(columns);
-    each_chunk([&](int64_t p, Sums& sum, int64_t begin, int64_t end) {
-      sum.reset(columns, d);
-      const kernels::ScratchLease scores(kTile * stride);
-      for (int64_t r = begin; r < end; r += kTile) {
-        const int64_t rows = std::min(kTile, end - r);
-        kernels::gemm_serial(rows, {.data = std::as_const(image.keys).data() + r * d, .stride = d},
-                             questions[static_cast<size_t>(p)].query, {}, scores.data(), stride);
-        sum.add(rows, scores.data(), stride, image.values[static_cast<size_t>(r / kTile)]);
-      }
-    });
+  // Token to image in the first block, from the prepared projections: they are the same for all
+  // prompts, so these ask as one. [G,T,d]
+  Tensor look(const DecoderAttention& attention_) const {
+    const Tensor q = attention_.q_proj(queries + code).reshape({1, prompts * tokens, d});
+    return attention(q, image.keys.unsqueeze(0), image.values.unsqueeze(0), {.heads = heads})
+        .reshape({prompts, tokens, d});
   }
 
-  // The same where every prompt has an image side of its own: the embedding and a mask.
+  // The same, by sums over tiles, where every prompt has an image side of its own: the embedding
+  // and a mask.
   void look_at_masks(const std::vector<Question>& questions) {
     const int64_t stride = padded(columns);
     const float* embedding = std::as_const(image.embedding).data();
@@ -390,27 +378,23 @@ struct FastMaskDecoder::Group {
     });
   }
 
-  // What the tokens have seen: the means of `sums`, through the value projection, [G,T,d]. `value`
-  // is null if the means are of projected values already.
-  Tensor seen(const PackedMatrix* value, const Tensor& value_bias) {
-    const int64_t e = d / heads, width = value ? c : d;
+  // What the tokens have seen: the means of `sums`, through the value projection, [G,T,d].
+  Tensor seen(const PackedMatrix& value, const Tensor& value_bias) const {
+    const int64_t e = d / heads;
     Tensor result = Tensor::empty({prompts, tokens, d});
     float* out = result.data();
     parallel_for(prompts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
-        const kernels::ScratchLease means(columns * width), projected(columns * d);
+        const kernels::ScratchLease means(columns * c), projected(columns * d);
         combine(
             std::span(sums).subspan(static_cast<size_t>(p * chunks), static_cast<size_t>(chunks)),
             means.data());
-        const float* rows = means.data();
-        if (value) {
-          kernels::gemm_serial(columns, {.data = means.data(), .stride = c}, *value,
-                               {.bias = value_bias.data()}, projected.data(), d);
-          rows = projected.data();
-        }
+        kernels::gemm_serial(columns, {.data = means.data(), .stride = c}, value,
+                             {.bias = value_bias.data()}, projected.data(), d);
         for (int64_t t = 0; t < tokens; ++t)
           for (int64_t h = 0; h < heads; ++h)
-            std::memcpy(out + (p * tokens + t) * d + h * e, rows + (t * heads + h) * d + h * e,
+            std::memcpy(out + (p * tokens + t) * d + h * e,
+                        projected.data() + (t * heads + h) * d + h * e,
                         static_cast<size_t>(e) * sizeof(float));
       }
     });
@@ -420,24 +404,20 @@ struct FastMaskDecoder::Group {
   void transform() {
     const std::vector<TwoWayBlock>& blocks = decoder.blocks;
     self_attention(blocks[0]);
-    if (prepared) {
-      look(ask(blocks[0].token_to_image, true));
-    } else {
-      look_at_masks(ask(blocks[0].token_to_image, false));
-    }
+    if (!prepared) look_at_masks(ask(blocks[0].token_to_image));
     for (size_t b = 0; b < blocks.size(); ++b) {
       const TwoWayBlock& block = blocks[b];
-      const bool projected = prepared && b == 0;
-      const Tensor view =
-          seen(projected ? nullptr : &weights.blocks[b].value, block.token_to_image.v_proj.bias);
+      const Tensor view = prepared && b == 0
+                              ? look(block.token_to_image)
+                              : seen(weights.blocks[b].value, block.token_to_image.v_proj.bias);
       queries = block.norm2(block.token_to_image.out_proj(view, {.residual = queries}));
       queries = block.norm3(queries + block.mlp(queries));
       const std::vector<Effect> effects = act(b);
       const bool last = b + 1 == blocks.size();
       if (!last) self_attention(blocks[b + 1]);
-      pass(b, effects, ask(last ? decoder.final_attn : blocks[b + 1].token_to_image, false));
+      pass(b, effects, ask(last ? decoder.final_attn : blocks[b + 1].token_to_image));
     }
-    const Tensor view = seen(&weights.final_value, decoder.final_attn.v_proj.bias);
+    const Tensor view = seen(weights.final_value, decoder.final_attn.v_proj.bias);
     queries = decoder.norm_final(decoder.final_attn.out_proj(view, {.residual = queries}));
   }
 
