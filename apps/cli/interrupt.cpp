@@ -1,8 +1,11 @@
 #include "interrupt.h"
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
+#include <thread>
 
 #include <unistd.h>
 
@@ -14,19 +17,25 @@ namespace {
 
 constexpr int kInterruptedCode = 130;
 
-volatile std::sig_atomic_t held = 0;
+// A handler may only touch what is free of locks.
+std::atomic<int> held{0};
+static_assert(std::atomic<int>::is_always_lock_free);
 volatile std::sig_atomic_t noted = 0;
 // Chosen before the handlers are installed: a handler may call write and _exit, hardly anything
 // else.
 const char* farewell = "beckon: interrupted\n";
+
+[[noreturn]] void leave() {
+  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, farewell, std::strlen(farewell));
+  ::_exit(kInterruptedCode);
+}
 
 void on_interrupt(int) {
   if (held > 0 && noted == 0) {
     noted = 1;
     return;
   }
-  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, farewell, std::strlen(farewell));
-  ::_exit(kInterruptedCode);
+  leave();
 }
 
 void on_broken_pipe(int) {}
@@ -49,13 +58,19 @@ void install_signal_handlers() {
   handle(SIGPIPE, on_broken_pipe);
 }
 
-HoldInterrupts::HoldInterrupts() { held = held + 1; }
-HoldInterrupts::~HoldInterrupts() { held = held - 1; }
+HoldInterrupts::HoldInterrupts() { ++held; }
+HoldInterrupts::~HoldInterrupts() { --held; }
 
 bool interrupted() noexcept { return noted != 0; }
 
 void stop_if_interrupted() {
   if (interrupted()) fail(Kind::interrupted, "interrupted");
+}
+
+void exit_if_interrupted() {
+  if (!interrupted()) return;
+  while (held > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  leave();
 }
 
 }  // namespace beckon::cli

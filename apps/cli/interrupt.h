@@ -10,6 +10,7 @@ namespace beckon::cli {
 // Also makes writing to a pipe that nobody reads an error instead of a death.
 void install_signal_handlers();
 
+// From any thread.
 class HoldInterrupts {
  public:
   HoldInterrupts();
@@ -22,5 +23,8 @@ class HoldInterrupts {
 bool interrupted() noexcept;
 // Throws Error(interrupted) if so.
 void stop_if_interrupted();
+// Ends the program as the signal would have, once no thread holds interrupts any more: for threads
+// that cannot throw past others at work.
+void exit_if_interrupted();
 
 }  // namespace beckon::cli

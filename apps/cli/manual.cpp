@@ -118,6 +118,7 @@ const std::vector<Entry>& exit_codes() {
       {"69", "a model is not in the store, or cannot be had"},
       {"70", "a defect of Beckon, or no memory left"},
       {"73", "a result cannot be written"},
+      {"75", "trying again may help: the disk is full, shards are missing or being worked on"},
       {"130", "interrupted by Ctrl-C or SIGTERM; nothing is left half written"},
   };
   return codes;
@@ -128,6 +129,8 @@ const std::vector<Entry>& environment_variables() {
       {"BECKON_HOME", "the folder of models and caches, instead of the XDG folders"},
       {"BECKON_THREADS", "how many threads compute; the default is the CPUs this process may use"},
       {"BECKON_CPU", "the best instruction set to use: base, sse4, avx2 or avx3 (AVX-512)"},
+      {"BECKON_SHARDS",
+       "how many shards a folder is annotated in, where the scheduler only numbers them"},
       {"NO_COLOR", "if set, messages are not coloured"},
   };
   return variables;

@@ -89,6 +89,7 @@ std::unique_ptr<CLI::App> make_program() {
   // One command at a time: a second command's name is then an argument, as in `beckon help doctor`.
   program->require_subcommand(0, 1);
   add_segment(*program);
+  add_annotate(*program);
   add_models(*program);
   add_bench(*program);
   add_doctor(*program);

@@ -18,6 +18,7 @@ int run_program(int argc, const char* const* argv);
 
 // One file a command: each adds itself to the program.
 void add_segment(CLI::App& program);
+void add_annotate(CLI::App& program);
 void add_models(CLI::App& program);
 void add_bench(CLI::App& program);
 void add_doctor(CLI::App& program);

@@ -21,6 +21,8 @@ enum class Kind {
   output,       // a result cannot be written
   internal,     // a defect of Beckon
   interrupted,  // the user asked to stop
+  temporary,    // trying again may help: the disk is full, another process is at work, parts are
+                // missing
 };
 
 // The message is one line that names the file, the place, what was found and what was expected.
@@ -33,7 +35,8 @@ class BECKON_API Error : public std::runtime_error {
   Kind kind_;
 };
 
-// 2 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 73 cannot write, 130 interrupted.
+// 2 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 73 cannot write, 75 try
+// again, 130 interrupted.
 BECKON_API int exit_code(Kind kind) noexcept;
 
 // "usage", "input", ...: the name of the kind, as it appears in JSON.

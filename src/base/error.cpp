@@ -17,6 +17,8 @@ int exit_code(Kind kind) noexcept {
       return 69;
     case Kind::output:
       return 73;
+    case Kind::temporary:
+      return 75;
     case Kind::interrupted:
       return 130;
     case Kind::internal:
@@ -47,6 +49,8 @@ const char* kind_name(Kind kind) noexcept {
       return "internal";
     case Kind::interrupted:
       return "interrupted";
+    case Kind::temporary:
+      return "temporary";
   }
   return "internal";
 }

@@ -69,10 +69,13 @@ std::string folder_of(const std::string& path) {
 
 std::vector<uint8_t> read_file(const std::string& path, int64_t limit) {
   FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) fail(Kind::missing, "{}: cannot open: {}", path, reason(errno));
+  const auto fail_reading = [&](const char* what) {
+    fail(may_pass(errno) ? Kind::temporary : Kind::missing, "{}: cannot {}: {}", path, what,
+         reason(errno));
+  };
+  if (file.get() < 0) fail_reading("open");
   struct stat status;
-  if (::fstat(file.get(), &status) != 0)
-    fail(Kind::missing, "{}: cannot read: {}", path, reason(errno));
+  if (::fstat(file.get(), &status) != 0) fail_reading("read");
   if (S_ISDIR(status.st_mode)) fail(Kind::missing, "{}: is a folder, expected a file", path);
 
   const auto too_long = [&] {
@@ -93,7 +96,7 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t limit) {
         if (got == 0) break;
         if (got < 0) {
           if (errno == EINTR) continue;
-          fail(Kind::missing, "{}: cannot read: {}", path, reason(errno));
+          fail_reading("read");
         }
         if (static_cast<int64_t>(filled) >= limit) too_long();
         bytes.resize(std::min<size_t>(filled * 2 + 65536, static_cast<size_t>(limit)));
@@ -105,7 +108,7 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t limit) {
       if (got == 0) break;
       if (got < 0) {
         if (errno == EINTR) continue;
-        fail(Kind::missing, "{}: cannot read: {}", path, reason(errno));
+        fail_reading("read");
       }
       filled += static_cast<size_t>(got);
     }
@@ -115,6 +118,25 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t limit) {
   if (static_cast<int64_t>(filled) > limit) too_long();
   bytes.resize(filled);
   return bytes;
+}
+
+bool may_pass(int error) noexcept {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EIO:
+    case ESTALE:
+    case EAGAIN:
+    case EBUSY:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOLCK:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
 }
 
 void write_file_atomic(const std::string& path, std::span<const uint8_t> bytes) {

@@ -21,4 +21,8 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t limit = kDefault
 // pipe). Kind::output with the system's reason if that fails.
 void write_file_atomic(const std::string& path, std::span<const uint8_t> bytes);
 
+// Whether what failed with this errno may work when it is tried again: the disk is full, the device
+// or the network had an error, the system is out of something.
+bool may_pass(int error) noexcept;
+
 }  // namespace beckon

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "beckon/prompt.h"
+#include "prompt/bounded_json.h"
 #include "prompt/limits.h"
 
 namespace beckon {
@@ -182,41 +183,6 @@ Prompt read_common(const Reader& r) {
        Reader::shown(type));
 }
 
-// Whether lists and objects lie deeper in one another than `most`. Text that is no JSON is for the
-// parser to refuse.
-bool nested_deeper(std::string_view text, int most) {
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted && c == '\\')
-      ++i;  // whatever is escaped does not end the text
-    else if (c == '"')
-      quoted = !quoted;
-    else if (!quoted && (c == '[' || c == '{') && ++depth > most)
-      return true;
-    else if (!quoted && (c == ']' || c == '}'))
-      --depth;
-  }
-  return false;
-}
-
-json parse_bounded(std::string_view text, const std::string& name) {
-  if (text.size() > kLongestJson)
-    fail(Kind::input, "{}: {} bytes of JSON, at most {} are read", name, text.size(), kLongestJson);
-  // Looked at beforehand: with a callback the parser walks a whole list again for each of its
-  // members.
-  if (nested_deeper(text, kDeepestNesting))
-    fail(Kind::input, "{}: JSON nested deeper than {}", name, kDeepestNesting);
-  try {
-    return json::parse(text.begin(), text.end());
-  } catch (const json::parse_error& error) {
-    fail(Kind::input, "{}: not valid JSON at byte {}", name, error.byte);
-  } catch (const json::exception&) {  // a number too large for a double
-    fail(Kind::input, "{}: not valid JSON, a number is out of range", name);
-  }
-}
-
 json rle_json(const Rle& rle) {
   return {{"size", {rle.height(), rle.width()}}, {"counts", rle.string()}};
 }
@@ -251,7 +217,7 @@ struct Writer {
 }  // namespace
 
 std::vector<Prompt> parse_prompts(std::string_view text, const std::string& name) {
-  const json document = parse_bounded(text, name);
+  const json document = parse_bounded_json(text, name, kLongestJson);
   const bool common = document.is_array();
   const json* list = &document;
   if (!common) {

@@ -1,0 +1,89 @@
+#include "compose/annotate/annotator.h"
+
+#include <mutex>
+#include <optional>
+
+#include "base/fail.h"
+#include "base/files.h"
+#include "beckon/store.h"
+#include "beckon/version.h"
+
+namespace beckon::compose {
+namespace {
+
+// A model that is loaded when it is first needed.
+class LazySam {
+ public:
+  explicit LazySam(std::string name) : name_(std::move(name)), sha256_(Store().sha256(name_)) {}
+
+  const std::string& sha256() const { return sha256_; }
+  const Sam& get() const {
+    std::call_once(once_, [&] { sam_.emplace(Sam::load(name_)); });
+    return *sam_;
+  }
+
+ private:
+  std::string name_, sha256_;
+  mutable std::once_flag once_;
+  mutable std::optional<Sam> sam_;
+};
+
+PixelBox whole(const Image& image) { return {0, 0, image.width(), image.height()}; }
+
+// The best mask of each object that the prompts are about.
+class ByPrompts : public Annotator {
+ public:
+  ByPrompts(std::string model, PromptBook book) : sam_(std::move(model)), book_(std::move(book)) {}
+
+  Recipe recipe() const override {
+    return {{"version", version()},
+            {"model", {{"sha256", sam_.sha256()}}},
+            {"command", "annotate"},
+            {"options", {{"by", "prompts"}}}};
+  }
+  Recipe recipe_of(const std::string& picture) const override {
+    return compose::recipe_of(*book_.find(picture));
+  }
+  bool wants(const std::string& picture) const override { return book_.find(picture) != nullptr; }
+  std::vector<std::string> expected() const override { return book_.names(); }
+  std::string prompts_hash() const override { return book_.hash(); }
+
+  void load() const override { sam_.get(); }
+  std::vector<Found> annotate(const Image& image, const std::string& picture) const override {
+    const std::vector<NamedObject>& objects = *book_.find(picture);
+    std::vector<ObjectQuery> queries;
+    for (const NamedObject& object : objects) queries.push_back({object.prompts, {}});
+    const std::vector<Masks> answers = sam_.get().encode(image).segment(queries);
+    std::vector<Found> found;
+    for (size_t i = 0; i < objects.size(); ++i) {
+      const PredictedMask& mask = answers[i].best();
+      Found one{mask.rle(), mask.score(), mask.stability(), {}, whole(image), objects[i].label};
+      for (const Prompt& prompt : objects[i].prompts) {
+        const auto* point = std::get_if<Point>(&prompt);
+        if (point != nullptr && point->label == Label::object)
+          one.points.push_back({point->x, point->y});
+      }
+      found.push_back(std::move(one));
+    }
+    return found;
+  }
+
+ private:
+  LazySam sam_;
+  PromptBook book_;
+};
+
+PromptBook read_book(const std::string& path) {
+  const std::vector<uint8_t> bytes = read_file(path);
+  return PromptBook::parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+}  // namespace
+
+std::unique_ptr<Annotator> make_annotator(const AnnotateOptions& options) {
+  if (options.prompts_file.empty())
+    fail(Kind::usage, "no prompts for the pictures: give a prompts file");
+  return std::make_unique<ByPrompts>(options.model, read_book(options.prompts_file));
+}
+
+}  // namespace beckon::compose
