@@ -1,16 +1,18 @@
 // Rates of the packed matrix product at the shapes of Beckon's models, as shares of the
-// multiply-add peak measured in the same run, beside OpenBLAS, BLIS and oneDNN where they are
-// installed.
+// multiply-add peak measured in the same run, beside OpenBLAS, BLIS, oneDNN and libxsmm where they
+// are installed.
 //
 //   bench_gemm [--threads N] [--own] [--seconds S] [MxKxN ...]
 //
 // Every cell is the best of many short repetitions; "own" also prints the median. Peers run in turn
-// with own, shape by shape, so that a busy machine hurts all alike.
+// with own, shape by shape, so that a busy machine hurts all alike. The last column is own over the
+// best library.
+#include "kernels/gemm.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -18,12 +20,8 @@
 #include <dlfcn.h>
 #include <time.h>
 
-#ifdef BECKON_BENCH_ONEDNN
-#include <dnnl.hpp>
-#endif
-
 #include "base/threads.h"
-#include "kernels/gemm.h"
+#include "gemm_libraries.h"
 #include "kernels/peak.h"
 #include "kernels/target.h"
 
@@ -31,9 +29,7 @@ namespace {
 
 using namespace beckon;
 
-struct Shape {
-  int64_t m, k, n;
-};
+using bench::Shape;
 
 const std::vector<Shape> kShapes = {
     {4096, 256, 256}, {4096, 768, 2304}, {4096, 768, 768},   {4096, 768, 3072}, {4096, 3072, 768},
@@ -74,75 +70,6 @@ Rate measure(const Shape& s, double seconds, int count, const std::function<void
   return {work / times.front(), work / times[times.size() / 2]};
 }
 
-// sgemm of a library that is loaded when it is there: no build dependency, no clash of symbols.
-class Blas {
- public:
-  Blas(const char* library, const char* set_threads_name, int count) {
-    void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-    if (!handle) return;
-    sgemm_ = reinterpret_cast<Sgemm>(dlsym(handle, "sgemm_"));
-    if (void* set = dlsym(handle, set_threads_name)) reinterpret_cast<void (*)(long)>(set)(count);
-  }
-  bool available() const { return sgemm_ != nullptr; }
-  // Row-major C = A B is column-major C^T = B^T A^T.
-  void multiply(const Shape& s, const float* a, const float* b, float* c) const {
-    const int m = static_cast<int>(s.n), n = static_cast<int>(s.m), k = static_cast<int>(s.k);
-    const float one = 1.0f, zero = 0.0f;
-    sgemm_("N", "N", &m, &n, &k, &one, b, &m, a, &k, &zero, c, &m);
-  }
-
- private:
-  using Sgemm = void (*)(const char*, const char*, const int*, const int*, const int*, const float*,
-                         const float*, const int*, const float*, const int*, const float*, float*,
-                         const int*);
-  Sgemm sgemm_ = nullptr;
-};
-
-#ifdef BECKON_BENCH_ONEDNN
-// Matrix product with bias (and GELU), weights in the layout of the library's choice.
-class OneDnn {
- public:
-  OneDnn(const Shape& s, const float* a, const float* b, const float* bias, float* c, bool gelu)
-      : stream_(engine()) {
-    using namespace dnnl;
-    using tag = memory::format_tag;
-    const auto f32 = memory::data_type::f32;
-    const memory::desc a_desc({s.m, s.k}, f32, tag::ab), c_desc({s.m, s.n}, f32, tag::ab);
-    const memory::desc bias_desc({1, s.n}, f32, tag::ab), any({s.k, s.n}, f32, tag::any);
-    primitive_attr attributes;
-    if (gelu) {
-      post_ops operations;
-      operations.append_eltwise(1.0f, algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
-      attributes.set_post_ops(operations);
-    }
-    const matmul::primitive_desc desc(matmul::desc(a_desc, any, bias_desc, c_desc), attributes,
-                                      engine());
-    matmul_ = matmul(desc);
-    memory plain({{s.k, s.n}, f32, tag::ab}, engine(), const_cast<float*>(b));
-    memory packed(desc.weights_desc(), engine());
-    reorder(plain, packed).execute(stream_, plain, packed);
-    stream_.wait();
-    arguments_ = {{DNNL_ARG_SRC, memory(a_desc, engine(), const_cast<float*>(a))},
-                  {DNNL_ARG_WEIGHTS, packed},
-                  {DNNL_ARG_BIAS, memory(bias_desc, engine(), const_cast<float*>(bias))},
-                  {DNNL_ARG_DST, memory(c_desc, engine(), c)}};
-  }
-  void run() {
-    matmul_.execute(stream_, arguments_);
-    stream_.wait();
-  }
-
- private:
-  static dnnl::engine& engine() {
-    static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-    return cpu;
-  }
-  dnnl::stream stream_;
-  dnnl::primitive matmul_;
-  std::unordered_map<int, dnnl::memory> arguments_;
-};
-#endif
-
 double load_average() {
   double load = 0.0;
   return getloadavg(&load, 1) == 1 ? load : NAN;
@@ -176,14 +103,14 @@ int main(int argc, char** argv) {
   // oneDNN takes its threads from OpenMP, which has read its environment already.
   if (void* set = dlsym(RTLD_DEFAULT, "omp_set_num_threads"))
     reinterpret_cast<void (*)(int)>(set)(count);
-  const Blas openblas(own_only ? "" : "libopenblas.so.0", "openblas_set_num_threads", count);
-  const Blas blis(own_only ? "" : "libblis.so.4", "bli_thread_set_num_threads", count);
+  const bench::Blas openblas(own_only ? "" : "libopenblas.so.0", "openblas_set_num_threads", count);
+  const bench::Blas blis(own_only ? "" : "libblis.so.4", "bli_thread_set_num_threads", count);
 
   double peak = kernels::fma_peak(count, 0.3);
   std::printf("%s, %d thread(s), peak %.0f GFLOP/s, load %.2f\n", kernels::target_name().c_str(),
               count, peak, load_average());
-  std::printf("%-16s %22s %16s %9s %9s %9s %12s\n", "MxKxN, GFLOP/s", "own (share, median)",
-              "own+bias+GELU", "OpenBLAS", "BLIS", "oneDNN", "oneDNN+GELU");
+  std::printf("%-16s %22s %16s %9s %9s %9s %12s %9s %9s\n", "MxKxN, GFLOP/s", "own (share, median)",
+              "own+bias+GELU", "OpenBLAS", "BLIS", "oneDNN", "oneDNN+GELU", "libxsmm", "own/best");
   for (const Shape& s : shapes) {
     std::vector<float> a(static_cast<size_t>(s.m * s.k)), b(static_cast<size_t>(s.k * s.n));
     std::vector<float> c(static_cast<size_t>(s.m * s.n)), bias(static_cast<size_t>(s.n), 0.5f);
@@ -201,23 +128,39 @@ int main(int argc, char** argv) {
         std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
     std::printf("%-16s %7.1f (%3.0f%%) %7.1f %9.1f (%3.0f%%)", name.c_str(), own.best,
                 100 * own.best / peak, own.median, own_gelu.best, 100 * own_gelu.best / peak);
-    for (const Blas* blas : {&openblas, &blis}) {
-      if (!blas->available()) {
-        std::printf(" %9s", "-");
-        continue;
+    std::vector<float> expected(c.size());
+    kernels::gemm(s.m, rows, packed, {}, expected.data(), s.n);
+    double best = 0.0;  // of the libraries that computed the same
+    const auto compare = [&](int width, float added, const std::function<void()>& call) {
+      if (!call) {
+        std::printf(" %*s", width, "-");
+        return;
       }
-      const Rate rate =
-          measure(s, seconds, count, [&] { blas->multiply(s, a.data(), b.data(), c.data()); });
-      std::printf(" %9.1f", rate.best);
+      std::fill(c.begin(), c.end(), NAN);
+      const double rate = measure(s, seconds, count, call).best;
+      bool same = true;
+      for (size_t i = 0; i < c.size(); ++i)
+        same &= std::abs(c[i] - expected[i] - added) <= 1e-5f * static_cast<float>(s.k);
+      if (same) best = std::max(best, rate);
+      if (same || std::isnan(added))
+        std::printf(" %*.1f", width, rate);
+      else
+        std::printf(" %*s", width, "wrong");
+      std::fflush(stdout);
+    };
+    for (const bench::Blas* blas : {&openblas, &blis}) {
+      const auto call = [&] { blas->multiply(s, a.data(), b.data(), c.data()); };
+      compare(9, 0.0f, blas->available() ? std::function<void()>(call) : nullptr);
     }
-#ifdef BECKON_BENCH_ONEDNN
-    for (const bool with_gelu : {false, true}) {
-      if (own_only) continue;
-      OneDnn peer(s, a.data(), b.data(), bias.data(), c.data(), with_gelu);
-      std::printf(" %9.1f", measure(s, seconds, count, [&] { peer.run(); }).best);
-    }
-#endif
-    std::printf("\n");
+    const Shape for_peers = own_only ? Shape{} : s;
+    for (const bool with_gelu : {false, true})
+      compare(with_gelu ? 12 : 9, with_gelu ? NAN : bias[0],
+              bench::one_dnn(for_peers, a.data(), b.data(), bias.data(), c.data(), with_gelu));
+    compare(9, 0.0f, bench::xsmm(for_peers, a.data(), b.data(), c.data()));
+    if (best > 0)
+      std::printf(" %9.2f\n", own.best / best);
+    else
+      std::printf(" %9s\n", "-");
     std::fflush(stdout);
   }
   std::printf("load %.2f\n", load_average());
