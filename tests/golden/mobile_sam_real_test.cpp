@@ -7,6 +7,7 @@
 
 #include "beckon/sam.h"
 #include "beckon/store.h"
+#include "models/sam/seen.h"
 #include "support/golden.h"
 
 namespace beckon::test {
@@ -58,17 +59,17 @@ std::vector<float> sampled(const std::vector<float>& values, int channels, Image
   return result;
 }
 
-void check_prompt(const Golden& golden, const json& prompt, const Embedding& seen,
-                  ObjectQuery query) {
-  const std::string name = prompt.at("name");
+// The decoder's numbers, whichever form of it made `all`: four masks.
+void check_numbers(const Golden& golden, const std::string& name, const Masks& all) {
   const Arrays& io = golden.tensors("io");
-  Masks all = seen.segment(query, {.multimask = Multimask::all});
+  const std::string case_name = name.substr(0, name.find(','));
   ASSERT_EQ(all.size(), 4u);
   std::vector<PredictedMask> masks(all.begin(), all.end());
   std::sort(masks.begin(), masks.end(),
             [](const auto& a, const auto& b) { return a.token() < b.token(); });
 
-  const Array& logits = io.at("out." + name + ".low_res_logits");  // of all tokens, or of token 0
+  const Array& logits =
+      io.at("out." + case_name + ".low_res_logits");  // of all tokens, or of token 0
   std::vector<float> low_res, iou;
   for (const PredictedMask& mask : masks) {
     iou.push_back(mask.score());
@@ -80,8 +81,21 @@ void check_prompt(const Golden& golden, const json& prompt, const Embedding& see
   };
   expect_near(std::span<const float>(low_res), logits, tolerance("low_res_logits"),
               name + " low-res logits");
-  expect_near(std::span<const float>(iou), io.at("out." + name + ".iou"), tolerance("iou"),
+  expect_near(std::span<const float>(iou), io.at("out." + case_name + ".iou"), tolerance("iou"),
               name + " IoU");
+}
+
+void check_prompt(const Golden& golden, const json& prompt, const Embedding& seen,
+                  ObjectQuery query) {
+  const std::string name = prompt.at("name");
+  const Masks all = seen.segment(query, {.multimask = Multimask::all});
+  check_numbers(golden, name, all);
+  const auto tolerance = [&](const char* key) {
+    return golden.json().at("tolerance").at(key).get<double>();
+  };
+  const auto many = seen.seen().segment(std::span(&query, 1), {.multimask = Multimask::all},
+                                        sam::DecoderForm::many);
+  check_numbers(golden, name + ", form for many,", many[0]);
 
   // The mask that a caller is given: of the readings for one click, else the single one.
   const int chosen = prompt.at("selected_mask");
@@ -101,7 +115,7 @@ void check_prompt(const Golden& golden, const json& prompt, const Embedding& see
   EXPECT_GE(::beckon::iou(mask, expected), tolerance("mask_iou_min")) << name;
 
   // A pixel whose logit is within the tolerance of zero may fall on the other side.
-  for (const PredictedMask& m : masks) {
+  for (const PredictedMask& m : all) {
     const auto token = static_cast<size_t>(m.token());
     const double area = prompt.at("area_all4")[token];
     EXPECT_NEAR(static_cast<double>(m.area()), area, 2 + area * 1e-3) << name << " " << token;

@@ -1,95 +1,17 @@
 // The re-associated mask decoder against its readable definition.
 #include "models/sam/mask_decoder_fast.h"
 
-#include <cmath>
-#include <numeric>
-#include <random>
-
 #include <gtest/gtest.h>
 
 #include "base/threads.h"
+#include "models/grown_decoder.h"
 
 namespace beckon::sam {
 namespace {
 
-Tensor random_tensor(const Shape& shape, uint32_t seed, float deviation = 1.0f) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.0f, deviation);
-  Tensor x = Tensor::empty(shape);
-  for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = normal(generator);
-  return x;
-}
-
-// A decoder whose attention is far from uniform: freshly initialised weights are too small for
-// that.
-struct Prepared {
-  MaskDecoderConfig config;
-  int64_t h, w;
-  nn::Params params = nn::Params::random(7);
-  MaskDecoder decoder;
-  FastMaskDecoder fast;
-  Tensor image, no_mask, code;
-
-  Prepared(const MaskDecoderConfig& c, int64_t h_, int64_t w_)
-      : config(c), h(h_), w(w_), decoder(grown(params, c)), fast(decoder) {
-    image = random_tensor({1, h, w, config.dim}, 1);
-    no_mask = random_tensor({config.dim}, 2);
-    code = random_tensor({1, h, w, config.dim}, 3);
-  }
-
-  static MaskDecoder grown(const nn::Params& params, const MaskDecoderConfig& c) {
-    MaskDecoder decoder(params, c);
-    uint32_t seed = 100;
-    for (nn::Parameter parameter : params.taken()) {
-      const bool vector = parameter.tensor.rank() == 1;
-      const float fan_in = vector ? 1.0f : static_cast<float>(parameter.tensor.dim(-1));
-      const Tensor numbers =
-          random_tensor(parameter.tensor.shape(), seed++, vector ? 0.3f : 2.0f / std::sqrt(fan_in));
-      parameter.tensor.copy_from(numbers);
-    }
-    return decoder;
-  }
-
-  MaskDecoder::Output plain(const Tensor& sparse, const Tensor& dense = {}) const {
-    NoGrad no_grad;
-    return decoder.forward(image, code, sparse,
-                           dense.defined() ? dense : no_mask.reshape({1, 1, 1, config.dim}));
-  }
-  FastMaskDecoder::Output quick(const Tensor& sparse, std::vector<int64_t> wanted,
-                                const Tensor& dense = {}) const {
-    const auto seen = fast.prepare(image, no_mask, code);
-    return fast.forward(*seen, sparse, dense,
-                        [&](int64_t, std::span<const float>) { return wanted; });
-  }
-};
-
-std::vector<int64_t> all_masks(const MaskDecoderConfig& c) {
-  std::vector<int64_t> list(static_cast<size_t>(c.masks()));
-  std::iota(list.begin(), list.end(), 0);
-  return list;
-}
-
-void expect_close(const Tensor& actual, const Tensor& expected, float relative) {
-  ASSERT_EQ(actual.size(), expected.size());
-  float largest = 0, worst = 0;
-  for (int64_t i = 0; i < actual.size(); ++i) {
-    largest = std::max(largest, std::abs(expected.data()[i]));
-    worst = std::max(worst, std::abs(actual.data()[i] - expected.data()[i]));
-  }
-  EXPECT_GT(largest, 0.0f);
-  EXPECT_LE(worst, relative * largest);
-}
-
 void expect_same_as_plain(const Prepared& s, const Tensor& sparse, const Tensor& dense = {}) {
-  const MaskDecoder::Output plain = s.plain(sparse, dense);
-  const FastMaskDecoder::Output fast = s.quick(sparse, all_masks(s.config), dense);
-  expect_close(fast.iou, plain.iou, 2e-5f);
-  ASSERT_EQ(static_cast<int64_t>(fast.masks.size()), plain.masks.dim(0));
-  for (int64_t p = 0; p < plain.masks.dim(0); ++p)
-    expect_close(fast.masks[static_cast<size_t>(p)], plain.masks.select(0, p).contiguous(), 2e-5f);
+  expect_same(s.quick(sparse, all_masks(s.config), dense), s.plain(sparse, dense), 2e-5f);
 }
-
-const MaskDecoderConfig kSmall{.dim = 32, .depth = 2, .heads = 4, .mlp = 48, .iou_hidden = 24};
 
 TEST(FastMaskDecoder, MatchesPlainForOnePrompt) {
   const Prepared s(kSmall, 6, 8);

@@ -153,6 +153,52 @@ TEST(Sam, ABatchGivesTheBitsOfSingles) {
   EXPECT_TRUE(seen.segment(std::span<const ObjectQuery>()).empty());
 }
 
+// Calls with many prompts go through a form of the decoder of their own.
+TEST(Sam, ManyPromptsMatchTheReadableDecoder) {
+  const auto model = small_model(true, 128);
+  const Image image = small_picture();
+  const Embedding seen = Sam(model).encode(image);
+  std::vector<ObjectQuery> queries;
+  for (int i = 0; i < 10; ++i) queries.push_back(query({Point{8.0 * i + 3, 5.0 * i + 1}}));
+  for (int i = 0; i < 9; ++i) queries.push_back(query({Box{8.0 * i, 2, 8.0 * i + 20, 30}}));
+  queries.push_back(query({}));
+  const auto expect_plain = [&](const char* when) {
+    const auto answers = seen.segment(queries, {.multimask = Multimask::all});
+    ASSERT_EQ(answers.size(), queries.size());
+    for (size_t i = 0; i < queries.size(); ++i) {
+      const auto expected = plain(*model, seen, image, queries[i]);
+      float largest = 0;
+      for (const float v : expected) largest = std::max(largest, std::abs(v));
+      expect_near(numbers(answers[i]), std::span<const float>(expected), 2e-5 * largest,
+                  std::string(when) + ", query " + std::to_string(i));
+    }
+  };
+  expect_plain("as loaded");
+  for (nn::Parameter p : model->parameters) {
+    if (!p.trainable || p.name.starts_with("image_encoder.")) continue;
+    for (int64_t i = 0; i < p.tensor.size(); ++i) p.tensor.data()[i] *= 1.1f;
+  }
+  expect_plain("written to");
+}
+
+// Asked for by name, the form for many does not depend on how prompts are divided among calls.
+TEST(Sam, TheFormForManyGivesTheSameBitsInAnyCall) {
+  const auto model = small_model(true, 128);
+  const Embedding seen = Sam(model).encode(small_picture());
+  std::vector<ObjectQuery> queries;
+  for (int i = 0; i < 11; ++i) queries.push_back(query({Point{7.0 * i + 3, 5.0 * i + 1}}));
+  const sam::Seen& inside = seen.seen();
+  const auto together = inside.segment(queries, {}, sam::DecoderForm::many);
+  const auto by_count = inside.segment(queries, {});
+  for (size_t i = 0; i < queries.size(); ++i) {
+    expect_same_bits(by_count[i], together[i]);
+    expect_same_bits(inside.segment(std::span(&queries[i], 1), {}, sam::DecoderForm::many)[0],
+                     together[i]);
+    const auto few = numbers(seen.segment(queries[i]));
+    expect_near(few, std::span<const float>(numbers(together[i])), 1e-4, "few against many");
+  }
+}
+
 TEST(Sam, ThreadsDoNotChangeABit) {
   for (const bool tiny : {false, true}) {
     const Sam sam(small_model(tiny));

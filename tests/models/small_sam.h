@@ -21,8 +21,9 @@ inline Tensor random_tensor(const Shape& shape, uint32_t seed, float deviation =
   return x;
 }
 
-// 8 decoder heads as the official files have it, since shapes do not tell their number.
-inline sam::SamConfig small_config(bool tiny_vit) {
+// 8 decoder heads as the official files have it, since shapes do not tell their number. The form of
+// the decoder for many prompts wants it wider than 32 channels.
+inline sam::SamConfig small_config(bool tiny_vit, int64_t dim = 32) {
   sam::SamConfig c;
   c.name = "custom";
   int64_t image = 0, grid = 0;
@@ -33,7 +34,7 @@ inline sam::SamConfig small_config(bool tiny_vit) {
     e.depths = {1, 1, 2, 1};
     e.heads = {2, 2, 5, 3};
     e.windows = {7, 7, 6, 4};
-    e.out = 32;
+    e.out = dim;
     c.encoder = e;
     image = e.image;
     grid = e.grid();
@@ -46,13 +47,13 @@ inline sam::SamConfig small_config(bool tiny_vit) {
     e.window = 4;
     e.global_blocks = {1};
     e.mlp = 64;
-    e.out = 32;
+    e.out = dim;
     c.encoder = e;
     image = e.image;
     grid = e.grid();
   }
-  c.decoder = {.dim = 32, .depth = 2, .heads = 8, .mlp = 48, .iou_hidden = 24};
-  c.prompt = {.dim = 32,
+  c.decoder = {.dim = dim, .depth = 2, .heads = 8, .mlp = 48, .iou_hidden = 24};
+  c.prompt = {.dim = dim,
               .grid_h = grid,
               .grid_w = grid,
               .image_h = image,
@@ -76,14 +77,14 @@ inline void enliven(const std::vector<nn::Parameter>& parameters) {
   }
 }
 
-inline std::shared_ptr<const sam::SamModel> small_model(bool tiny_vit = false) {
+inline std::shared_ptr<const sam::SamModel> small_model(bool tiny_vit = false, int64_t dim = 32) {
   const nn::Params p = nn::Params::random(5);
   {
     // Fill the source first: what is derived from weights is made when the model is.
-    const sam::SamModel draft(p, small_config(tiny_vit));
+    const sam::SamModel draft(p, small_config(tiny_vit, dim));
     enliven(draft.parameters);
   }
-  return std::make_shared<const sam::SamModel>(p, small_config(tiny_vit));
+  return std::make_shared<const sam::SamModel>(p, small_config(tiny_vit, dim));
 }
 
 inline Image small_picture(int width = 90, int height = 60) {

@@ -10,6 +10,7 @@
 #include "kernels/gemm.h"
 #include "kernels/scratch.h"
 #include "kernels/two_way.h"
+#include "models/sam/mask_choice.h"
 
 namespace beckon::sam {
 namespace {
@@ -103,16 +104,6 @@ struct FastMaskDecoder::Weights {
   PackedMatrix final_value;
   PackedMatrix upscale1, upscale2;  // [C, 4 C/4], [C/4, 4 C/8]: the four places of the 2x2 kernel
   std::vector<float> upscale1_bias, upscale2_bias;
-};
-
-struct FastMaskDecoder::Image {
-  int64_t h = 0, w = 0, places = 0;
-  Tensor embedding;  // [N,C] for prompts with a mask, which do without the rest
-  Tensor tokens;     // [N,C] embedding + no-mask vector
-  Tensor code;       // [N,C]
-  Tensor keys;       // [N,d] of block 0, token to image
-  Tensor values;     // [N,d] of block 0
-  Tensor queries;    // [N,d] of block 0, image to token
 };
 
 namespace {
@@ -464,23 +455,8 @@ FastMaskDecoder::Output FastMaskDecoder::forward(const Image& image, const Tenso
     Group group(decoder_, *packed, image, rows(sparse, begin, end), rows(dense, begin, end),
                 end - begin);
     group.transform();
-    const Tensor iou = decoder_.iou_head(group.queries.select(1, 0).contiguous());
-    std::copy_n(std::as_const(iou).data(), iou.size(), output.iou.data() + begin * m);
-    // The vectors that the up-scaled image is compared with, for all masks of all prompts.
-    std::vector<Tensor> vectors;
-    for (int64_t i = 0; i < m; ++i)
-      vectors.push_back(decoder_.hypernetworks[static_cast<size_t>(i)](
-          group.queries.select(1, 1 + i).contiguous()));
-    for (int64_t p = begin; p < end; ++p) {
-      const auto wanted =
-          choose(p, {std::as_const(iou).data() + (p - begin) * m, static_cast<size_t>(m)});
-      if (wanted.empty()) continue;
-      Tensor chosen = Tensor::empty({static_cast<int64_t>(wanted.size()), vectors[0].dim(1)});
-      for (size_t i = 0; i < wanted.size(); ++i)
-        chosen.select(0, static_cast<int64_t>(i))
-            .copy_from(vectors[static_cast<size_t>(wanted[i])].select(0, p - begin));
-      output.masks[static_cast<size_t>(p)] = group.upscale(p - begin, chosen);
-    }
+    choose_and_upscale(decoder_, group.queries, begin, choose, output,
+                       [&](int64_t p, const Tensor& vectors) { return group.upscale(p, vectors); });
   }
   return output;
 }

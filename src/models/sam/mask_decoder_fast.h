@@ -37,7 +37,15 @@ class FastMaskDecoder {
   ~FastMaskDecoder();
 
   // What depends on the image alone: made once, read by any number of threads.
-  struct Image;
+  struct Image {
+    int64_t h = 0, w = 0, places = 0;
+    Tensor embedding;  // [N,C] for prompts with a mask, which do without the rest
+    Tensor tokens;     // [N,C] embedding + no-mask vector
+    Tensor code;       // [N,C]
+    Tensor keys;       // [N,d] of block 0, token to image
+    Tensor values;     // [N,d] of block 0
+    Tensor queries;    // [N,d] of block 0, image to token
+  };
   // image [1,h,w,C]: the embedding; no_mask [C]: what is added where no mask is given; image_code
   // [1,h,w,C].
   std::shared_ptr<const Image> prepare(const Tensor& image, const Tensor& no_mask,

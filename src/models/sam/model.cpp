@@ -21,6 +21,7 @@ SamModel::SamModel(const nn::Params& p, const SamConfig& c)
       prompt_encoder(p / "prompt_encoder", c.prompt),
       mask_decoder(p / "mask_decoder", c.decoder),
       fast_decoder(mask_decoder),
+      low_rank_decoder(mask_decoder),
       parameters(p.taken()),
       origin(p.origin()) {}
 

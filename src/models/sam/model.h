@@ -11,6 +11,7 @@
 #include "models/sam/image_encoder.h"
 #include "models/sam/mask_decoder.h"
 #include "models/sam/mask_decoder_fast.h"
+#include "models/sam/mask_decoder_low_rank.h"
 #include "models/sam/prompt_encoder.h"
 
 namespace beckon::sam {
@@ -38,6 +39,7 @@ struct SamModel {
   PromptEncoder prompt_encoder;
   MaskDecoder mask_decoder;
   FastMaskDecoder fast_decoder;
+  LowRankMaskDecoder low_rank_decoder;
   std::vector<nn::Parameter> parameters;  // under official names
   std::string origin;
 

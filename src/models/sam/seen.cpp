@@ -14,6 +14,11 @@ namespace {
 constexpr size_t kPlainGroup = 4;
 constexpr size_t kMaskedGroup = 8;
 
+// From so many prompts of a kind in one call the form for many pays for what it makes of an image.
+// It is chosen by the call alone, never by what was asked before: the same call gives the same
+// bits.
+constexpr int64_t kMany = 8;
+
 // The mask tokens that are wanted of an object.
 std::vector<int64_t> wanted_tokens(Multimask multimask, bool one_point, int64_t masks) {
   std::vector<int64_t> tokens;
@@ -71,7 +76,16 @@ std::shared_ptr<const FastMaskDecoder::Image> Seen::prepared() const {
   });
 }
 
-void Seen::decode(const Batch& batch, const SegmentOptions& options,
+std::shared_ptr<const LowRankMaskDecoder::Image> Seen::prepared_for_many() const {
+  const Tensor no_mask = model->prompt_encoder.no_mask();
+  std::vector<const Tensor*> read = model->fast_decoder.read_by_prepare();
+  for (const Tensor* tensor : model->low_rank_decoder.read_by_prepare()) read.push_back(tensor);
+  read.push_back(&no_mask);
+  return *prepared_for_many_.get(read,
+                                 [&] { return model->low_rank_decoder.prepare(*prepared()); });
+}
+
+void Seen::decode(const Batch& batch, const SegmentOptions& options, DecoderForm form,
                   std::vector<Masks>& answers) const {
   const int64_t masks = model->config.decoder.masks();
   const Tensor sparse = batch.sparse(model->prompt_encoder);
@@ -108,8 +122,12 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options,
   };
   // Prompts that cannot be told apart (no tokens, no masks) share one row.
   const auto shared = [](int64_t p, const Tensor& iou) { return std::min(p, iou.dim(0) - 1); };
-  if (model->fast_decoder.suits(tokens)) {
-    const auto output = model->fast_decoder.forward(*prepared(), sparse, dense, choose);
+  const bool many =
+      !batch.masked() && model->low_rank_decoder.suits(tokens) &&
+      (form == DecoderForm::many || (form == DecoderForm::by_count && batch.size() >= kMany));
+  if (many || model->fast_decoder.suits(tokens)) {
+    const auto output = many ? model->low_rank_decoder.forward(*prepared_for_many(), sparse, choose)
+                             : model->fast_decoder.forward(*prepared(), sparse, dense, choose);
     for (int64_t p = 0; p < batch.size(); ++p) {
       const int64_t from = shared(p, output.iou);
       answer(p, row(output.iou, from), output.masks[static_cast<size_t>(from)], false);
@@ -127,7 +145,7 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options,
 }
 
 std::vector<Masks> Seen::segment(std::span<const ObjectQuery> queries,
-                                 const SegmentOptions& options) const {
+                                 const SegmentOptions& options, DecoderForm form) const {
   NoGrad no_grad;
   std::vector<FramePrompt> prompts;
   for (size_t i = 0; i < queries.size(); ++i) {
@@ -155,7 +173,7 @@ std::vector<Masks> Seen::segment(std::span<const ObjectQuery> queries,
       batch.prompts.push_back(&prompts[j]);
       done[j] = 1;
     }
-    decode(batch, options, answers);
+    decode(batch, options, form, answers);
   }
   return answers;
 }
