@@ -39,6 +39,9 @@ struct CenterBox {
 BECKON_API Rect rect_from(const CenterBox& box);
 BECKON_API Rect rect_from(const PixelBox& box);
 BECKON_API CenterBox center_box_from(const Rect& rect);
+// Corners cut off towards zero, as programs do before they draw or crop; they stay within 2^29
+// either way, NaN becomes 0. Width and height are negative for sides turned round.
+BECKON_API PixelBox pixel_box_from(const Rect& rect);
 // All four numbers times the sides: fractions to pixels.
 BECKON_API Rect scaled(const Rect& rect, float width, float height);
 

@@ -58,6 +58,11 @@ struct LinearAxis {
 // side is below 1.
 BECKON_API LinearAxis bilinear_axis(int in, int out);
 
+// Bilinear with smoothing, as the same function of PyTorch with antialias = true: where a side
+// shrinks, every output is a mean over all inputs under a triangle of twice its share of the side.
+// It is Pillow's filter without its rounding. Kind::usage if a side is below 1.
+BECKON_API LinearAxis smooth_axis(int in, int out);
+
 // First `a`, then `b`, in one step. b.in <= a.out: the rest of a's output is cut off (the padding
 // of SAM's square).
 //   auto x = then(bilinear_axis(256, 1024), bilinear_axis(new_width, width));   // low-res logits
@@ -84,8 +89,9 @@ class BECKON_API PlaneRows {
   std::vector<float> wide_;  // the plane with its rows resized already: y.in rows of x.out floats
 };
 
-// All rows at once. Kind::usage if plane does not have height * width floats or a side is below 1.
+// All rows at once, by bilinear_axis or, if `smooth`, by smooth_axis. Kind::usage if plane does not
+// have height * width floats or a side is below 1.
 BECKON_API std::vector<float> resize_plane(std::span<const float> plane, ImageSize from,
-                                           ImageSize to);
+                                           ImageSize to, bool smooth = false);
 
 }  // namespace beckon

@@ -57,6 +57,15 @@ Rect rect_from(const PixelBox& box) {
           static_cast<float>(box.x + box.width), static_cast<float>(box.y + box.height)};
 }
 
+PixelBox pixel_box_from(const Rect& rect) {
+  const auto whole = [](float v) {
+    constexpr float kMost = 1 << 29;
+    return std::isnan(v) ? 0 : static_cast<int>(std::clamp(v, -kMost, kMost));
+  };
+  const int x0 = whole(rect.x0), y0 = whole(rect.y0);
+  return {x0, y0, whole(rect.x1) - x0, whole(rect.y1) - y0};
+}
+
 CenterBox center_box_from(const Rect& rect) {
   return {(rect.x0 + rect.x1) / 2, (rect.y0 + rect.y1) / 2, rect.x1 - rect.x0, rect.y1 - rect.y0};
 }

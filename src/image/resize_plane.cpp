@@ -30,6 +30,32 @@ LinearAxis bilinear_axis(int in, int out) {
   return axis;
 }
 
+LinearAxis smooth_axis(int in, int out) {
+  if (in < 1 || out < 1) fail(Kind::usage, "bilinear: from {} to {}, expected at least 1", in, out);
+  const double scale = static_cast<double>(in) / out;
+  const double support = std::max(scale, 1.0);  // of the triangle, to either side
+  const int taps = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, in);
+  LinearAxis axis{in, out, taps, {}, {}};
+  axis.first.resize(static_cast<size_t>(out));
+  axis.weight.assign(static_cast<size_t>(out) * static_cast<size_t>(taps), 0.0f);
+  std::vector<double> exact(static_cast<size_t>(taps));
+  for (int i = 0; i < out; ++i) {
+    const double center = (i + 0.5) * scale;
+    const int begin = std::max(static_cast<int>(center - support + 0.5), 0);
+    const int count = std::min(static_cast<int>(center + support + 0.5), in) - begin;
+    double sum = 0;
+    for (int t = 0; t < count; ++t) {
+      exact[t] = std::max(1.0 - std::abs((begin + t + 0.5 - center) / support), 0.0);
+      sum += exact[t];
+    }
+    const int first = std::min(begin, in - taps);  // all taps stay inside
+    float* weight = axis.weight.data() + static_cast<size_t>(i) * taps + (begin - first);
+    for (int t = 0; t < count; ++t) weight[t] = static_cast<float>(exact[t] / sum);
+    axis.first[i] = first;
+  }
+  return axis;
+}
+
 LinearAxis then(const LinearAxis& a, const LinearAxis& b) {
   if (b.in > a.out)
     fail(Kind::usage, "resize: the second step reads {} values, the first makes {}", b.in, a.out);
@@ -104,9 +130,10 @@ void PlaneRows::row(int i, float* out) const {
   }
 }
 
-std::vector<float> resize_plane(std::span<const float> plane, ImageSize from, ImageSize to) {
-  const PlaneRows rows(plane, bilinear_axis(from.width, to.width),
-                       bilinear_axis(from.height, to.height));
+std::vector<float> resize_plane(std::span<const float> plane, ImageSize from, ImageSize to,
+                                bool smooth) {
+  const auto axis = smooth ? smooth_axis : bilinear_axis;
+  const PlaneRows rows(plane, axis(from.width, to.width), axis(from.height, to.height));
   std::vector<float> result(static_cast<size_t>(to.width) * static_cast<size_t>(to.height));
   parallel_for(to.height, 32, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)

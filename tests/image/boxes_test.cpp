@@ -41,6 +41,13 @@ TEST(Boxes, SuppressionKeepsTheBestAndTheOrderOfEquals) {
                [&] { nms(boxes, std::vector<float>{1}, 0.5f); });
 }
 
+TEST(Boxes, PixelsAreCutOffTowardsZero) {
+  EXPECT_EQ(pixel_box_from({1.9f, -1.9f, 10.2f, 3.99f}), (PixelBox{1, -1, 9, 4}));
+  EXPECT_EQ(rect_from(pixel_box_from({3, 4, 13, 24})), (Rect{3, 4, 13, 24}));
+  // What no picture has neither wraps round nor is undefined.
+  EXPECT_EQ(pixel_box_from({-1e30f, NAN, INFINITY, 5}), (PixelBox{-(1 << 29), 0, 1 << 30, 5}));
+}
+
 TEST(Boxes, Conversions) {
   EXPECT_EQ(rect_from(PixelBox{2, 3, 4, 5}), (Rect{2, 3, 6, 8}));
   EXPECT_EQ(rect_from(CenterBox{4, 5, 2, 4}), (Rect{3, 3, 5, 7}));

@@ -197,9 +197,11 @@ TEST(ResizePlane, TwoStepsInOneEqualOneAfterTheOther) {
 }
 
 TEST(ResizePlane, WeightsAddUpToOneAndStayInside) {
-  for (const auto& axis : {bilinear_axis(7, 100), bilinear_axis(100, 7), bilinear_axis(1, 9),
-                           then(bilinear_axis(256, 1024), bilinear_axis(683, 1200)),
-                           then(bilinear_axis(256, 1024), bilinear_axis(1024, 31))}) {
+  for (const auto& axis :
+       {bilinear_axis(7, 100), bilinear_axis(100, 7), bilinear_axis(1, 9), smooth_axis(7, 100),
+        smooth_axis(100, 7), smooth_axis(1, 9), smooth_axis(9, 1), smooth_axis(3, 3),
+        then(bilinear_axis(256, 1024), bilinear_axis(683, 1200)),
+        then(bilinear_axis(256, 1024), bilinear_axis(1024, 31))}) {
     for (int i = 0; i < axis.out; ++i) {
       double sum = 0;
       for (int t = 0; t < axis.taps; ++t)
@@ -209,6 +211,23 @@ TEST(ResizePlane, WeightsAddUpToOneAndStayInside) {
       EXPECT_LE(axis.first[i] + axis.taps, axis.in);
     }
   }
+}
+
+TEST(ResizePlane, SmoothingIsATriangleOverAllInputs) {
+  // Half the size: centre 1, half width 2, so the inputs at 0.5 from it weigh 0.75 and those at 1.5
+  // weigh 0.25; at the left edge the one outside is missing.
+  const LinearAxis axis = smooth_axis(4, 2);
+  ASSERT_EQ(axis.taps, 4);
+  EXPECT_EQ(axis.first, (std::vector<int32_t>{0, 0}));
+  const float sum = 0.75f + 0.75f + 0.25f;
+  test::expect_near(axis.weight,
+                    std::vector<float>{0.75f / sum, 0.75f / sum, 0.25f / sum, 0,  //
+                                       0, 0.25f / sum, 0.75f / sum, 0.75f / sum},
+                    1e-6, "weights");
+  // Where nothing shrinks it is the plain rule.
+  EXPECT_EQ(resize_plane(std::vector<float>{0, 1, 4, 9}, {2, 2}, {5, 3}, true).size(), 15u);
+  test::expect_near(resize_plane(std::vector<float>{0, 1, 4, 9}, {2, 2}, {5, 3}, true),
+                    resize_plane(std::vector<float>{0, 1, 4, 9}, {2, 2}, {5, 3}), 1e-5, "larger");
 }
 
 TEST(ResizePlane, WrongSizesAreRefused) {
