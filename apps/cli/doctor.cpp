@@ -17,6 +17,7 @@
 #include "json.h"
 #include "kernels/target.h"
 #include "program.h"
+#include "store_progress.h"
 #include "terminal.h"
 
 namespace beckon::cli {
@@ -47,6 +48,35 @@ std::vector<std::string> cpu_features() {
   return found;
 }
 
+// The files of the store are hashed again: that they were whole once is not what a doctor says.
+Json examine_models() {
+  const Store store;
+  Json report = {{"folder", store.folder()}, {"present", Json::array()}};
+  for (const ModelSummary& model : store.list()) {
+    if (model.state != ModelState::present && model.state != ModelState::damaged) continue;
+    Json entry = {{"name", model.name}, {"path", model.path}, {"origin", model.origin}};
+    try {
+      std::string broken;
+      if (model.origin == "store")
+        for (const ModelFile& file : store.verify(model.name, talk_about(model.name)))
+          if (!file.ok && broken.empty()) broken = file.path;
+      entry["state"] = name_of(broken.empty() ? ModelState::present : ModelState::damaged);
+      if (broken.empty())
+        entry["sha256"] = store.sha256(model.name);
+      else
+        entry["problem"] = fmt::format(
+            "{} is not the file that was published; get it again with: beckon models pull {}",
+            broken, model.name);
+    } catch (const Error& error) {
+      if (error.kind() == Kind::interrupted) throw;
+      entry["state"] = name_of(ModelState::damaged);
+      entry["problem"] = error.what();  // what a doctor is there to find
+    }
+    report["present"].push_back(entry);
+  }
+  return report;
+}
+
 Json examine() {
   utsname system = {};
   ::uname(&system);
@@ -61,18 +91,7 @@ Json examine() {
   report["threads"] = threads();
   report["memory_bytes"] =
       static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
-  const Store store;
-  report["models"] = {{"folder", store.folder()}, {"present", Json::array()}};
-  for (const ModelSummary& model : store.list()) {
-    if (model.state != ModelState::present) continue;
-    Json entry = {{"name", model.name}, {"path", model.path}, {"origin", model.origin}};
-    try {
-      entry["sha256"] = store.sha256(model.name);
-    } catch (const Error& error) {
-      entry["problem"] = error.what();  // what a doctor is there to find
-    }
-    report["models"]["present"].push_back(entry);
-  }
+  report["models"] = examine_models();
   return report;
 }
 
@@ -96,7 +115,7 @@ std::string readable(const Json& report) {
     const bool well = model.contains("sha256");
     line("", fmt::format("{}  {}", model["name"].get<std::string>(),
                          well ? "sha256 " + model["sha256"].get<std::string>()
-                              : "problem: " + model["problem"].get<std::string>()));
+                              : "DAMAGED: " + model["problem"].get<std::string>()));
   }
   if (report["models"]["present"].empty())
     line("", "none is here yet; get the first with: beckon models pull mobile-sam");

@@ -1,6 +1,5 @@
 // beckon models: what is in the store, and how it gets there.
 #include <memory>
-#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -10,39 +9,11 @@
 #include "interrupt.h"
 #include "json.h"
 #include "program.h"
+#include "store_progress.h"
 #include "terminal.h"
 
 namespace beckon::cli {
 namespace {
-
-// Shows the steps of a long task, each with its own bar, and ends it on Ctrl-C.
-PullCallback talk_about(const std::string& what) {
-  struct State {
-    std::string step;
-    std::optional<Progress> bar;
-  };
-  return [what, state = std::make_shared<State>()](const PullProgress& progress) {
-    if (!state->bar || progress.step != state->step) {
-      state->step = progress.step;
-      state->bar.reset();  // wiped before the next one is drawn
-      state->bar.emplace(what + ": " + progress.step);
-    }
-    state->bar->update(progress.done, progress.total);
-    return !interrupted();
-  };
-}
-
-const char* name_of(ModelState state) {
-  switch (state) {
-    case ModelState::absent:
-      return "absent";
-    case ModelState::partial:
-      return "partial";
-    case ModelState::present:
-      return "present";
-  }
-  return "absent";
-}
 
 Json json_of(const ModelFile& file) {
   return {{"path", file.path},
@@ -122,7 +93,8 @@ void show(const std::string& model, bool json) {
   line("tensors", fmt::format("{}", details.tensors));
   line("parameters", fmt::format("{}", details.parameters));
   for (const ModelFile& file : details.files)
-    line("file", fmt::format("{}  {}  {}", file.sha256, human_bytes(file.bytes), file.path));
+    line(file.ok ? "file" : "DAMAGED",
+         fmt::format("{}  {}  {}", file.sha256, human_bytes(file.bytes), file.path));
   print(out);
 }
 
@@ -130,11 +102,12 @@ void verify(std::vector<std::string> models, bool json) {
   const Store store;
   if (models.empty()) {
     for (const ModelSummary& model : store.list()) {
-      if (model.state == ModelState::present) models.push_back(model.name);
+      if (model.state == ModelState::present || model.state == ModelState::damaged)
+        models.push_back(model.name);
     }
   }
   Json report = Json::array();
-  std::string out, broken;
+  std::string out, broken, broken_model;
   for (const std::string& model : models) {
     const std::vector<ModelFile> files = store.verify(model, talk_about(model));
     report.push_back({{"model", model}, {"files", json_of(files)}});
@@ -142,13 +115,17 @@ void verify(std::vector<std::string> models, bool json) {
       // Without a published hash there is nothing to be ok against.
       const char* state = !file.ok ? "broken" : file.pinned.empty() ? "hashed" : "ok";
       out += fmt::format("{:<7} {}  {}\n", state, file.sha256, file.path);
-      if (!file.ok && broken.empty()) broken = file.path;
+      if (!file.ok && broken.empty()) {
+        broken = file.path;
+        broken_model = model;
+      }
     }
   }
   print(json ? text_of(report) : out);
   if (!broken.empty())
-    fail(Kind::model, "{}: not the file that was published; delete it and pull the model again",
-         broken);
+    fail(Kind::model,
+         "{}: not the file that was published; get it again with: beckon models pull {}", broken,
+         broken_model);
 }
 
 void convert(const std::string& model, const std::string& output, const std::string& dtype) {

@@ -26,6 +26,7 @@ enum class ModelState {
   absent,
   partial,  // a download was begun; pull() goes on with it
   present,
+  damaged,  // here, but not the files that were published; pull() replaces them
 };
 
 struct ModelSummary {
@@ -34,8 +35,8 @@ struct ModelSummary {
   std::string licence;  // of the weights
   uint64_t bytes = 0;   // to be downloaded, about
   ModelState state = ModelState::absent;
-  std::string path;    // for Checkpoint::open, if present
-  std::string origin;  // "store" or "hugging face cache", if present
+  std::string path;    // for Checkpoint::open, if present; where it lies, if damaged
+  std::string origin;  // "store" or "hugging face cache", if present or damaged
 };
 
 struct ModelFile {
@@ -82,7 +83,8 @@ class BECKON_API Store {
   const std::string& folder() const noexcept { return folder_; }
 
   // All known models, those in Hugging Face's cache included ($HF_HUB_CACHE, $HF_HOME or
-  // ~/.cache/huggingface).
+  // ~/.cache/huggingface). Files are held against their size, and hashed if they changed since they
+  // were last; what that cannot show, verify() does.
   std::vector<ModelSummary> list() const;
 
   // The path to open: of a model by its name, or of any file or folder by its path. A model's files
@@ -120,6 +122,8 @@ class BECKON_API Store {
   // Nothing found: an empty path.
   Located locate(const weights::ModelSpec& model) const;
   Located locate(const std::string& name_or_path) const;
+  // Whether the files of the store are those that were published, as far as a look shows.
+  bool whole(const Located& located) const;
   std::vector<ModelFile> hashed(const Located& located, bool again,
                                 const PullCallback& progress) const;
 

@@ -276,6 +276,9 @@ std::vector<ModelFile> Store::hashed(const Located& located, bool again,
       if (file.ok) {
         record.files[name] = {*stamp, file.sha256};
         changed = true;
+      } else if (recorded && !file.pinned.empty()) {
+        record.files.erase(name);  // nobody is to trust what it says, whatever the file's time
+        changed = true;
       }
     }
     if (file.ok) file.ok = file.sha256.starts_with(file.pinned);
@@ -285,13 +288,29 @@ std::vector<ModelFile> Store::hashed(const Located& located, bool again,
   return files;
 }
 
+bool Store::whole(const Located& located) const {
+  for (const std::string& path : located.files) {
+    const FileSpec* spec = spec_of(located.source, fs::path(path).filename().string());
+    const auto stamp = stamp_of(path);
+    if (!stamp || (spec && spec->bytes != 0 && stamp->bytes != spec->bytes)) return false;
+  }
+  try {
+    for (const ModelFile& file : hashed(located, false, {}))
+      if (!file.ok) return false;
+  } catch (const Error&) {  // cannot be read
+    return false;
+  }
+  return true;
+}
+
 std::vector<ModelSummary> Store::list() const {
   std::vector<ModelSummary> all;
   for (const ModelSpec& model : models_) {
     const Located located = locate(model);
     ModelSummary summary{model.name,         model.about,  model.licence, model.bytes,
                          ModelState::absent, located.path, located.origin};
-    if (!located.path.empty()) summary.state = ModelState::present;
+    if (!located.path.empty())
+      summary.state = !located.source || whole(located) ? ModelState::present : ModelState::damaged;
     std::error_code error;
     for (const SourceSpec& source : model.sources)
       for (const FileSpec& file : source.files)

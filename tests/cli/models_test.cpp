@@ -105,6 +105,37 @@ TEST(Models, PullOfADamagedModelGetsItAgain) {
   EXPECT_EQ(outcome.code, 69) << outcome.err;
 }
 
+// Files of the right size, which only their hash tells apart, and cut off ones.
+TEST(Models, ADamagedModelIsCalledDamaged) {
+  const TempDir home;
+  const RunOptions options = {.set = {{"BECKON_HOME", home / ""}, {"PATH", "/nonexistent"}}};
+  std::filesystem::create_directories(home / "models/mobile-sam");
+  for (const auto& [name, bytes] :
+       {std::pair{"encoder.onnx", 28'085'517}, {"sam.onnx", 16'501'766}})
+    std::filesystem::resize_file(home.write(std::string("models/mobile-sam/") + name, "x"), bytes);
+  for (const bool cut_off : {false, true}) {
+    SCOPED_TRACE(cut_off);
+    if (cut_off) std::filesystem::resize_file(home / "models/mobile-sam/sam.onnx", 1000);
+    const json models = parsed(run_beckon({"models", "list", "--json"}, options));
+    EXPECT_EQ(models.at(0).at("name"), "mobile-sam");
+    EXPECT_EQ(models.at(0).at("state"), "damaged");
+    EXPECT_NE(run_beckon({"models", "list"}, options).out.find("mobile-sam   damaged"),
+              std::string::npos);
+
+    const json present =
+        parsed(run_beckon({"doctor", "--json"}, options)).at("models").at("present");
+    ASSERT_EQ(present.size(), 1u);
+    EXPECT_EQ(present.at(0).at("state"), "damaged");
+    EXPECT_FALSE(present.at(0).contains("sha256"));
+    EXPECT_NE(run_beckon({"doctor"}, options).out.find("DAMAGED: "), std::string::npos);
+    const Outcome verified = run_beckon({"models", "verify"}, options);
+    EXPECT_EQ(verified.code, 65);
+    EXPECT_NE(verified.err.find("get it again with: beckon models pull mobile-sam"),
+              std::string::npos)
+        << verified.err;
+  }
+}
+
 TEST(Models, VerifyClaimsNothingOfAFileWithoutAPublishedHash) {
   const Outcome outcome = run_beckon({"models", "verify", small_checkpoint()});
   EXPECT_EQ(outcome.code, 0) << outcome.err;

@@ -181,6 +181,37 @@ TEST_F(StoreTest, ADamagedFileIsNoticedAndReplaced) {
   EXPECT_EQ(Checkpoint::open(s.find("tiny")).f32("a")[0], 5);
 }
 
+TEST_F(StoreTest, TheListTellsDamagedModels) {
+  const std::string content = one_tensor(5);
+  serve(content);
+  const Store s = store(model(content, hash_of(content)));
+  s.pull("tiny");
+  EXPECT_EQ(s.list()[0].state, ModelState::present);
+  folder_.write("models/tiny/tiny.pth", one_tensor(7));
+  EXPECT_EQ(s.list()[0].state, ModelState::damaged);
+  folder_.write("models/tiny/tiny.pth", content.substr(1));
+  EXPECT_EQ(s.list()[0].state, ModelState::damaged);
+  s.pull("tiny");
+  EXPECT_EQ(s.list()[0].state, ModelState::present);
+}
+
+TEST_F(StoreTest, WhatVerifyFoundIsNotForgotten) {
+  const std::string content = one_tensor(5);
+  serve(content);
+  const Store s = store(model(content, hash_of(content)));
+  s.pull("tiny");
+  // As a failing disk does it: other bytes, the same size and time.
+  const auto time = fs::last_write_time(in_store("tiny.pth"));
+  folder_.write("models/tiny/tiny.pth", one_tensor(7));
+  fs::last_write_time(in_store("tiny.pth"), time);
+  EXPECT_EQ(s.list()[0].state, ModelState::present);
+  EXPECT_FALSE(s.verify("tiny")[0].ok);
+  EXPECT_EQ(s.list()[0].state, ModelState::damaged);
+  expect_error(Kind::model, "not the published file", [&] { s.find("tiny"); });
+  s.pull("tiny");
+  EXPECT_TRUE(s.verify("tiny")[0].ok);
+}
+
 TEST_F(StoreTest, AFileWithoutAPinnedHashIsHeldAgainstItsFirst) {
   const std::string content = one_tensor(5);
   serve(content);
