@@ -47,6 +47,9 @@ std::string text_at(const Json& document, std::initializer_list<const char*> key
                     const std::string& file) {
   const Json* value = &document;
   for (const char* key : keys) {
+    if (value != &document && !value->is_object())
+      fail(Kind::input, "{}: recipe: '{}' is {}, expected an object", file, *keys.begin(),
+           value->type_name());
     const auto found = value->find(key);
     if (found == value->end()) return "";
     value = &*found;
@@ -63,6 +66,7 @@ Request read_file_of_prompts(const std::string& path) {
   const std::string name = name_of_input(path);
   Request request;
   request.prompts = parse_prompts(text, name);
+  request.from_file = request.prompts.size();
   const Json document = Json::parse(text);  // sound, or the line above had refused it
   request.model = text_at(document, {"model", "name"}, name);
   request.sha256 = text_at(document, {"model", "sha256"}, name);
@@ -84,21 +88,52 @@ Request read_request(const PromptArguments& arguments) {
     check(prompts.back(), "--box " + text);
   }
   if (!arguments.mask.empty()) prompts.emplace_back(MaskPrompt(Mask::read(arguments.mask)));
+  if (prompts.empty() && !arguments.file.empty())
+    fail(Kind::input, "{}: there is no prompt in it", name_of_input(arguments.file));
   if (prompts.empty())
     fail(Kind::usage, "nothing says what to segment; give --point, --box, --mask or --prompt");
   return request;
 }
 
-void check_masks(std::span<const Prompt> prompts, ImageSize photo,
-                 const PromptArguments& arguments) {
-  for (const Prompt& prompt : prompts) {
-    const auto* mask = std::get_if<MaskPrompt>(&prompt);
+std::vector<ObjectQuery> queries_of(const Request& request, const PromptArguments& arguments) {
+  const std::span<const Prompt> of_file = std::span(request.prompts).first(request.from_file);
+  const std::string file = name_of_input(arguments.file);
+  for (size_t i = 0; i < of_file.size(); ++i) {
+    const Prompt& prompt = of_file[i];
+    if (std::holds_alternative<Point>(prompt) || std::holds_alternative<Box>(prompt) ||
+        std::holds_alternative<Scribble>(prompt) || std::holds_alternative<MaskPrompt>(prompt))
+      continue;
+    fail(Kind::unsupported,
+         "{}: prompt {}: SAM cannot use a prompt of type '{}'; it takes points, boxes, scribbles "
+         "and masks",
+         file, i + 1, type_name(prompt));
+  }
+  std::vector<std::vector<Prompt>> sorted;
+  try {
+    sorted = objects(request.prompts);
+  } catch (const Error&) {
+    // Whose fault is it? What the file says by itself may make no sense already.
+    try {
+      objects(of_file);
+    } catch (const Error& error) {
+      fail(Kind::input, "{}: {}", file, error.what());
+    }
+    throw;
+  }
+  std::vector<ObjectQuery> queries;
+  for (std::vector<Prompt>& object : sorted) queries.push_back({std::move(object), {}});
+  return queries;
+}
+
+void check_masks(const Request& request, ImageSize photo, const PromptArguments& arguments) {
+  for (size_t i = 0; i < request.prompts.size(); ++i) {
+    const auto* mask = std::get_if<MaskPrompt>(&request.prompts[i]);
     if (mask == nullptr || mask->rle.size() == photo) continue;
-    // --mask is the last prompt of all, whatever a file holds.
-    const bool from_option = !arguments.mask.empty() && &prompt == &prompts.back();
-    fail(Kind::usage, "{}: the mask is {}x{}, the photo {}x{}",
-         from_option ? arguments.mask : name_of_input(arguments.file), mask->rle.width(),
-         mask->rle.height(), photo.width, photo.height);
+    const std::string what = fmt::format("the mask is {}x{}, the photo {}x{}", mask->rle.width(),
+                                         mask->rle.height(), photo.width, photo.height);
+    if (i < request.from_file)
+      fail(Kind::input, "{}: prompt {}: {}", name_of_input(arguments.file), i + 1, what);
+    fail(Kind::usage, "{}: {}", arguments.mask, what);
   }
 }
 

@@ -150,18 +150,16 @@ void check(const Options& options) {
 
 Result segment(const Options& options) {
   Result result;
-  Request request = read_request(options.prompts);
+  const Request request = read_request(options.prompts);
   result.model = model_of(options, request);
   result.multimask = multimask_of(options, request);
-  result.prompts = std::move(request.prompts);
+  result.prompts = request.prompts;
+  const std::vector<ObjectQuery> queries = queries_of(request, options.prompts);
   const std::vector<uint8_t> bytes = read_input(options.photo);
   result.photo =
       Image::decode(bytes, name_of_input(options.photo), {.max_pixels = options.max_pixels});
-  check_masks(result.prompts, result.photo.size(), options.prompts);
+  check_masks(request, result.photo.size(), options.prompts);
   for (const std::string& line : doubts(result.prompts, result.photo.size())) say(line);
-  std::vector<ObjectQuery> queries;
-  for (std::vector<Prompt>& object : objects(result.prompts))
-    queries.push_back({std::move(object), {}});
   result.time.lap("read");
 
   const Sam sam = Sam::load(result.model);

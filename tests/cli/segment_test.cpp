@@ -275,6 +275,51 @@ TEST(Segment, BadInputsHaveTheirCodes) {
                    "chelsea.png: the mask is 451x300, the photo 600x400");
 }
 
+// Valid JSON and valid prompts, which nevertheless cannot be answered: the file is to blame, and
+// named.
+TEST(Segment, PromptFilesThatMakeNoSenseAreCode65) {
+  const TempDir folder;
+  const std::pair<std::string, std::string> cases[] = {
+      {R"({"beckon": 1, "prompts": []})", "there is no prompt in it"},
+      {"[]", "there is no prompt in it"},
+      {R"([{"type": "point", "data": [300, 300], "label": 1},
+           {"type": "rectangle", "data": [0, 0, 9, 9]},
+           {"type": "rectangle", "data": [20, 0, 29, 9]}])",
+       "prompt 1: this point lies in none of the 2 boxes"},
+      {R"([{"type": "rectangle", "data": [0, 0, 9, 9]},
+           {"type": "rectangle", "data": [0, 0, 29, 9]},
+           {"type": "point", "data": [5, 5], "label": 1}])",
+       "prompt 3: this point lies in two boxes"},
+      {R"([{"type": "rectangle", "data": [9, 0, 0, 9]}])", "prompt 1: box x0=9 is right of x1=0"},
+      {R"({"beckon": 1, "prompts": [{"type": "mask", "rle": {"size": [2, 2], "counts": [0, 4]}}]})",
+       "prompt 1: the mask is 2x2, the photo 600x400"},
+      {R"({"beckon": 1, "prompts": [{"type": "mask", "rle": {"size": [2, 2], "counts": [0, 4]}},
+                                    {"type": "mask", "rle": {"size": [2, 2], "counts": [0, 4]}}]})",
+       "2 mask prompts"},
+      {R"({"beckon": 1, "prompts": [{"type": "point", "at": [1, 1]},
+                                    {"type": "text", "text": "a cup"}]})",
+       "prompt 2: SAM cannot use a prompt of type 'text'"},
+      {R"({"beckon": 1, "model": "sam", "prompts": [{"type": "point", "at": [1, 1]}]})",
+       "'model' is string, expected an object"},
+  };
+  for (const auto& [text, part] : cases) {
+    SCOPED_TRACE(text);
+    const std::string path = folder.write("senseless.json", text);
+    const Outcome outcome = segment({"--prompt", path});
+    expect_complaint(outcome, 65, part);
+    EXPECT_NE(outcome.err.find("senseless.json: "), std::string::npos) << outcome.err;
+    // From standard input it has no other name.
+    const Outcome piped = segment({"--prompt", "-"}, {.input = text});
+    expect_complaint(piped, 65, part);
+    EXPECT_NE(piped.err.find("standard input: "), std::string::npos) << piped.err;
+  }
+  // The file is sound by itself; what was typed beside it does not fit.
+  const std::string box =
+      folder.write("box.json", std::string(R"([{"type": "rectangle", "data": [0, 0, 9, 9]}])"));
+  expect_complaint(segment({"--prompt", box, "--box", "20,0,29,9", "--point", "300,300"}), 2,
+                   "lies in none of the 2 boxes");
+}
+
 TEST(Segment, AModelThatIsAbsentOrOfAnotherKindHasItsCode) {
   const auto with_model = [](const std::string& model) {
     return run_beckon({"segment", photo(), "--model", model, "--point", "1,1"});
