@@ -135,8 +135,12 @@ TEST_F(AnnotateCommand, FoldersAndFilesThatAreNotThere) {
   expect_complaint(run_beckon({"annotate", "--merge", temp_ / "no"}, options_), 66, "no");
   expect_complaint(run_beckon({"annotate", "--merge", photos()}, options_), 66,
                    "not a folder of beckon annotate");
-  expect_complaint(run({"--prompts", temp_ / "no.json"}), 66, "no.json: cannot open");
-  expect_complaint(run({"--model", "sam-vit-h"}), 69, "beckon models pull sam-vit-h");
+  Words without_prompts = words();
+  without_prompts.back() = temp_ / "no.json";
+  expect_complaint(run_beckon(without_prompts, options_), 66, "no.json: cannot open");
+  Words without_model = words();
+  without_model[5] = "sam-vit-h";
+  expect_complaint(run_beckon(without_model, options_), 69, "beckon models pull sam-vit-h");
   expect_complaint(
       run_beckon({"annotate", photos(), "-o", prompts_, "--model", model(), "--prompts", prompts_},
                  options_),
@@ -210,7 +214,7 @@ TEST_F(AnnotateCommand, CtrlCEndsAtOnceWithCode130AndLeavesNothingHalfWritten) {
 
 TEST_F(AnnotateCommand, AWatchEndsByCtrlCWithEverythingWritten) {
   options_.signal = SIGINT;
-  options_.signal_after = std::chrono::milliseconds(6000);
+  options_.signal_after = std::chrono::milliseconds(5000);
   const Outcome outcome = run({"--watch"});
   EXPECT_EQ(outcome.code, 130);
   EXPECT_TRUE(fs::exists(out() + "/manifest.json"));
