@@ -48,6 +48,12 @@ std::string last_line(std::string text) {
   return text.substr(0, 200);
 }
 
+// curl explains some errors at length after the line that names them.
+std::string curl_complaint(const std::string& errors) {
+  const size_t at = errors.rfind("curl: (");
+  return last_line(at == errors.npos ? errors : errors.substr(at, errors.find('\n', at) - at));
+}
+
 std::string partial_path(const std::string& folder, const FileSpec& file) {
   return (fs::path(folder) / (file.name + ".partial")).string();
 }
@@ -175,7 +181,7 @@ void fetch_https(const SourceSpec& source, const std::string& folder,
   if (result.status == 127) fail(Kind::unavailable, "the program curl is not installed");
   if (result.status != 0 && !(continued && nothing_left)) {
     if (size_of_file(partial) == 0) unlink(partial.c_str());
-    fail(Kind::unavailable, "{}", last_line(result.errors));
+    fail(Kind::unavailable, "{}", curl_complaint(result.errors));
   }
   try {
     accept_file(folder, file, progress);

@@ -1,6 +1,5 @@
 #include "beckon/store.h"
 
-#include <cstdlib>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -10,6 +9,7 @@
 #include "base/sha256.h"
 #include "beckon/checkpoint.h"
 #include "support/check.h"
+#include "support/environment.h"
 #include "support/temp_dir.h"
 #include "weights/file_makers.h"
 #include "weights/registry.h"
@@ -28,25 +28,6 @@ std::string hash_of(const std::string& text) { return sha256_hex(std::as_bytes(s
 std::string one_tensor(float value) {
   return safetensors(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", little(value));
 }
-
-// Sets an environment variable for one test.
-class Environment {
- public:
-  Environment(const char* name, const std::string& value) : name_(name) {
-    const char* before = std::getenv(name);
-    had_ = before != nullptr;
-    if (had_) before_ = before;
-    setenv(name, value.c_str(), 1);
-  }
-  ~Environment() { had_ ? setenv(name_, before_.c_str(), 1) : unsetenv(name_); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-  std::string before_;
-  bool had_;
-};
 
 // A store in a folder of its own, with programs npm and curl that do what the test says.
 class StoreTest : public testing::Test {
