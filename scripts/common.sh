@@ -5,9 +5,10 @@
 : "${root:?is set by the script that sources this}"
 
 say() { printf '%s\n' "$*" >&2; }
+# die MESSAGE [CODE]: exit codes are those of the program, docs/errors.md
 die() {
-  say "$*"
-  exit 1
+  say "$1"
+  exit "${2:-1}"
 }
 
 # install_packages NAME...: those that are missing, by apt. Without missing ones it needs neither root nor network.
@@ -78,5 +79,5 @@ build() {
 
 # pull_model NAME: quick and silent if it is there.
 pull_model() {
-  "$root/build/beckon" models pull "$1" || die "The model $1 cannot be had; see the line above."
+  "$root/build/beckon" models pull "$1" || die "The model $1 cannot be had; see the line above." 69
 }

@@ -237,9 +237,10 @@ Json bench_segment(const SegmentSetup& setup) {
 
   // An 8 x 8 grid of clicks in one call.
   std::vector<ObjectQuery> grid;
-  for (int i = 0; i < 64; ++i)
-    grid.push_back(
-        {{Point{(i % 8 + 0.5) / 8 * photo.width(), (i / 8 + 0.5) / 8 * photo.height()}}, {}});
+  for (int row = 0; row < 8; ++row)
+    for (int column = 0; column < 8; ++column)
+      grid.push_back(
+          {{Point{(column + 0.5) / 8 * photo.width(), (row + 0.5) / 8 * photo.height()}}, {}});
   for (int i = 0; i < std::max(3, setup.rounds); ++i)
     batch.push_back(timed([&] { seen.segment(std::span<const ObjectQuery>(grid)); }));
 
