@@ -4,9 +4,10 @@
 //
 //   bench_gemm [--threads N] [--own] [--seconds S] [MxKxN ...]
 //
-// Every cell is the best of many short repetitions; "own" also prints the median. Peers run in turn
-// with own, shape by shape, so that a busy machine hurts all alike. The last column is own over the
-// best library.
+// Every cell is the best of many short repetitions; "own" also prints the median. All columns of a
+// shape run in turn, several rounds, so that a busy machine hurts all alike. The last column is own
+// over the best library; those that include GELU do not count. A library that does not know the CPU
+// takes its plainest kernels unless told: OPENBLAS_CORETYPE, BLIS_ARCH_TYPE.
 #include "kernels/gemm.h"
 
 #include <algorithm>
@@ -43,6 +44,17 @@ struct Rate {
   double best, median;
 };
 
+// One column of the table.
+struct Candidate {
+  std::function<void()> call;  // none: the library is not here
+  float added = NAN;           // what it adds to the product; NaN: it is not compared
+  bool same = true;
+  double best = 0.0;
+  std::vector<double> medians = {};
+};
+
+constexpr int kRounds = 4;
+
 // Seconds: of this thread's processor time if it works alone, of the clock on the wall otherwise.
 double now(int count) {
   timespec t;
@@ -59,7 +71,7 @@ Rate measure(const Shape& s, double seconds, int count, const std::function<void
   const int chunk = std::max(1, static_cast<int>(1e-3 / std::max(now(count) - start, 1e-7)));
   std::vector<double> times;
   const double first = now(count);
-  while (times.size() < 5 || now(count) - first < seconds) {
+  while (times.size() < 3 || now(count) - first < seconds) {
     start = now(count);
     for (int i = 0; i < chunk; ++i) call();
     times.push_back((now(count) - start) / chunk);
@@ -119,46 +131,59 @@ int main(int argc, char** argv) {
     const kernels::PackedMatrix packed = kernels::pack(b.data(), s.k, s.n, s.n, 1);
     const kernels::Rows rows{.data = a.data(), .stride = s.k};
     const kernels::Epilogue gelu{.bias = bias.data(), .activation = Activation::gelu};
-    const Rate own = measure(s, seconds, count, [&] {
-      kernels::gemm(s.m, rows, packed, {.bias = bias.data()}, c.data(), s.n);
-    });
-    const Rate own_gelu =
-        measure(s, seconds, count, [&] { kernels::gemm(s.m, rows, packed, gelu, c.data(), s.n); });
-    const std::string name =
-        std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
-    std::printf("%-16s %7.1f (%3.0f%%) %7.1f %9.1f (%3.0f%%)", name.c_str(), own.best,
-                100 * own.best / peak, own.median, own_gelu.best, 100 * own_gelu.best / peak);
     std::vector<float> expected(c.size());
     kernels::gemm(s.m, rows, packed, {}, expected.data(), s.n);
-    double best = 0.0;  // of the libraries that computed the same
-    const auto compare = [&](int width, float added, const std::function<void()>& call) {
-      if (!call) {
-        std::printf(" %*s", width, "-");
-        return;
-      }
-      std::fill(c.begin(), c.end(), NAN);
-      const double rate = measure(s, seconds, count, call).best;
-      bool same = true;
-      for (size_t i = 0; i < c.size(); ++i)
-        same &= std::abs(c[i] - expected[i] - added) <= 1e-5f * static_cast<float>(s.k);
-      if (same) best = std::max(best, rate);
-      if (same || std::isnan(added))
-        std::printf(" %*.1f", width, rate);
-      else
-        std::printf(" %*s", width, "wrong");
-      std::fflush(stdout);
-    };
+
+    std::vector<Candidate> all = {
+        {[&] { kernels::gemm(s.m, rows, packed, {.bias = bias.data()}, c.data(), s.n); }},
+        {[&] { kernels::gemm(s.m, rows, packed, gelu, c.data(), s.n); }}};
     for (const bench::Blas* blas : {&openblas, &blis}) {
-      const auto call = [&] { blas->multiply(s, a.data(), b.data(), c.data()); };
-      compare(9, 0.0f, blas->available() ? std::function<void()>(call) : nullptr);
+      const auto call = [&, blas] { blas->multiply(s, a.data(), b.data(), c.data()); };
+      all.push_back({blas->available() ? std::function<void()>(call) : nullptr, 0.0f});
     }
     const Shape for_peers = own_only ? Shape{} : s;
     for (const bool with_gelu : {false, true})
-      compare(with_gelu ? 12 : 9, with_gelu ? NAN : bias[0],
-              bench::one_dnn(for_peers, a.data(), b.data(), bias.data(), c.data(), with_gelu));
-    compare(9, 0.0f, bench::xsmm(for_peers, a.data(), b.data(), c.data()));
+      all.push_back(
+          {bench::one_dnn(for_peers, a.data(), b.data(), bias.data(), c.data(), with_gelu),
+           with_gelu ? NAN : bias[0]});
+    all.push_back({bench::xsmm(for_peers, a.data(), b.data(), c.data()), 0.0f});
+
+    for (Candidate& candidate : all) {
+      if (!candidate.call || std::isnan(candidate.added)) continue;
+      std::fill(c.begin(), c.end(), NAN);
+      candidate.call();
+      for (size_t i = 0; i < c.size(); ++i)
+        candidate.same &=
+            std::abs(c[i] - expected[i] - candidate.added) <= 1e-5f * static_cast<float>(s.k);
+    }
+    for (int round = 0; round < kRounds; ++round) {
+      for (Candidate& candidate : all) {
+        if (!candidate.call) continue;
+        const Rate rate = measure(s, seconds / kRounds, count, candidate.call);
+        candidate.best = std::max(candidate.best, rate.best);
+        candidate.medians.push_back(rate.median);
+      }
+    }
+
+    const std::string name =
+        std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
+    std::sort(all[0].medians.begin(), all[0].medians.end());
+    std::printf("%-16s %7.1f (%3.0f%%) %7.1f %9.1f (%3.0f%%)", name.c_str(), all[0].best,
+                100 * all[0].best / peak, all[0].medians[kRounds / 2], all[1].best,
+                100 * all[1].best / peak);
+    double best = 0.0;  // of the libraries that computed the same
+    for (size_t i = 2; i < all.size(); ++i) {
+      const int width = i == 5 ? 12 : 9;
+      if (!all[i].call)
+        std::printf(" %*s", width, "-");
+      else if (!all[i].same)
+        std::printf(" %*s", width, "wrong");
+      else
+        std::printf(" %*.1f", width, all[i].best);
+      if (all[i].same && !std::isnan(all[i].added)) best = std::max(best, all[i].best);
+    }
     if (best > 0)
-      std::printf(" %9.2f\n", own.best / best);
+      std::printf(" %9.2f\n", all[0].best / best);
     else
       std::printf(" %9s\n", "-");
     std::fflush(stdout);
