@@ -13,6 +13,9 @@ std::vector<uint8_t> read_input(const std::string& path);
 // What messages call it: the path, or "standard input".
 std::string name_of_input(const std::string& path);
 
+// Throws Error(output) if write_output(path) is sure to: better before the work than after it.
+void expect_output(const std::string& path);
+
 // Writes to stdout, or replaces the file as a whole; a signal that comes meanwhile waits.
 void write_output(const std::string& path, std::span<const uint8_t> bytes);
 

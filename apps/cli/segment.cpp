@@ -292,6 +292,7 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
 
 void run(const Options& options) {
   check(options);
+  expect_output(options.output);
   const Result result = segment(options);
   // Outlines are text: without another place they are the answer.
   const bool to_stdout =

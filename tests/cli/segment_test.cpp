@@ -336,6 +336,12 @@ TEST(Segment, AResultThatCannotBeWrittenIsCode73AndLeavesNothing) {
   const TempDir folder;
   expect_complaint(segment({"--point", "1,1", "-o", folder / "no/such/mask.png"}), 73, "mask.png");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  expect_complaint(segment({"--point", "1,1", "--format", "rle", "-o", folder.path().string()}), 73,
+                   "is a folder");
+  // Before anything is read: it does not take until the photo is there to say so.
+  expect_complaint(run_beckon({"segment", folder / "no.jpg", "--point", "1,1", "-o",
+                               folder / "no/such/mask.png"}),
+                   73, "no/such");
 }
 
 TEST(Segment, InterruptedWhileItWaitsForThePhoto) {

@@ -20,7 +20,7 @@ WorkLog::~WorkLog() {
   if (file_ >= 0) ::close(file_);
 }
 
-void WorkLog::add(const char* event, const std::string& picture, Json details) const {
+void WorkLog::add(const char* event, const std::string& picture, const Json& details) const {
   if (file_ < 0) return;
   Json line = {{"event", event}};
   put_path(line, picture);

@@ -16,7 +16,8 @@ class WorkLog {
   WorkLog& operator=(const WorkLog&) = delete;
 
   // From any thread, and several processes on one file: a line is one write at its end.
-  void add(const char* event, const std::string& picture, Json details = Json::object()) const;
+  void add(const char* event, const std::string& picture,
+           const Json& details = Json::object()) const;
 
  private:
   int file_ = -1;
