@@ -153,7 +153,7 @@ Rle Mask::rle() const {
   if (empty()) fail(Kind::usage, "mask: an empty mask has no RLE");
   const auto columns = static_cast<size_t>(width());
   const auto rows = static_cast<uint32_t>(height());
-  Rle{size_};  // checks the size before positions are counted in 32 bits
+  const Rle checked(size_);  // positions are counted in 32 bits
 
   std::vector<int> changes;  // columns, row by row
   std::vector<size_t> row_end(rows);

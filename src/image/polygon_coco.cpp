@@ -52,7 +52,7 @@ void draw_edge(Dot from, Dot to, Visit&& visit) {
 }  // namespace
 
 Rle coco_rle_from_ring(std::span<const Vertex> ring, ImageSize size) {
-  const Rle nothing(size);  // checks the size
+  Rle nothing(size);  // checks the size
   std::vector<Dot> corners(ring.size());
   for (size_t i = 0; i < ring.size(); ++i) {
     const auto [x, y] = ring[i];
