@@ -161,6 +161,16 @@ void add_annotate(CLI::App& program) {
                    "Prompts as JSON, for every picture or by their names")
       ->type_name("FILE");
   command
+      ->add_option(
+          "--format", annotate.formats,
+          "sa1b: the results, a file a picture; coco: one file of all as well, when all are "
+          "there")
+      ->type_name("FORMAT")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->check(CLI::IsMember({"sa1b", "coco"}));
+  command
       ->add_option("--shard", options->shard,
                    "Only this part of the folder, from 0/N to N-1/N; none switches off what a "
                    "scheduler says")

@@ -59,6 +59,9 @@ struct AnnotateOptions {
   std::string model = "mobile-sam";  // as Sam::load
   // Prompts by picture, or for all of them; see docs/annotate.md.
   std::string prompts_file;
+  // What the whole is written as too, when it is complete: "coco" makes OUT/coco.json. "sa1b" are
+  // the results themselves.
+  std::vector<std::string> formats;
   Shard shard;
   // Pictures in flight; 0: chosen by the processors.
   int jobs = 0;

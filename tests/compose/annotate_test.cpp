@@ -122,6 +122,45 @@ TEST_F(Annotate, AnyNumberOfShardsAndJobsGivesTheSameBytes) {
   }
 }
 
+TEST_F(Annotate, CocoIsTheSameForAnyNumberOfShards) {
+  temp_.write("prompts.json", R"({"beckon": 1, "images": {
+      "0.png": {"objects": [{"label": "dog", "prompts": [{"type": "point", "at": [5, 5]}]},
+                            {"label": "cat", "prompts": [{"type": "point", "at": [9, 9]}]}]},
+      "*": {"prompts": [{"type": "box", "xyxy": [2, 2, 20, 20]}]}}})");
+  temp_.write("photos/broken.png", "");
+  options_.formats = {"coco"};
+  run();
+  const auto single = contents(out());
+  const json coco = json::parse(single.at("coco.json"));
+  ASSERT_EQ(coco["images"].size(), 6u);
+  EXPECT_EQ(coco["images"][0],
+            json({{"id", 1}, {"width", 48}, {"height", 36}, {"file_name", "0.png"}}));
+  ASSERT_EQ(coco["annotations"].size(), 7u);
+  ASSERT_EQ(coco["categories"].size(), 3u);
+  EXPECT_EQ(coco["categories"][0], json({{"id", 1}, {"name", "cat"}}));
+  EXPECT_EQ(coco["annotations"][0]["category_id"], 2);  // a dog
+  EXPECT_EQ(coco["annotations"][0]["image_id"], 1);
+  EXPECT_EQ(coco["annotations"][6]["category_id"], 3);  // an object
+  EXPECT_EQ(coco["annotations"][6]["image_id"], 6);
+  EXPECT_EQ(json::parse(single.at("manifest.json"))["products"][0]["path"], "coco.json");
+
+  fs::remove_all(out());
+  for (const int i : {2, 0, 1}) run_shard(i, 3);
+  EXPECT_FALSE(fs::exists(out() + "/coco.json"));
+  merge_annotations(out());
+  EXPECT_TRUE(contents(out()) == single);
+  // Once it is there it is kept true.
+  options_.formats = {};
+  picture(60).write_png(photos() + "/4.png");
+  run();
+  EXPECT_FALSE(contents(out()) == single);
+  EXPECT_EQ(manifest()["products"].size(), 1u);
+  expect_error(Kind::usage, "format 'yolo9': expected", [&] {
+    options_.formats = {"yolo9"};
+    run();
+  });
+}
+
 TEST_F(Annotate, MergeNamesTheShardsThatAreMissing) {
   expect_error(Kind::missing, "out", [&] { merge_annotations(out()); });
   for (const int i : {0, 2, 6}) run_shard(i, 8);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kLongestManifest = size_t{4} << 30;
 constexpr int kForm = 1;
+constexpr int kMostShards = 1'000'000;  // as parse_shard()
 
 using nlohmann::json;
 
@@ -102,6 +103,7 @@ std::string manifest_text(const Manifest& manifest) {
   text += fmt::format(",\n\"listing_sha256\":\"{}\"", manifest.listing_sha256);
   if (!manifest.prompts_sha256.empty())
     text += fmt::format(",\n\"prompts_sha256\":\"{}\"", manifest.prompts_sha256);
+  if (!manifest.formats.empty()) text += ",\n\"formats\":" + Json(manifest.formats).dump();
   const auto failed = std::count_if(manifest.pictures.begin(), manifest.pictures.end(),
                                     [](const Entry& entry) { return entry.failed(); });
   text += fmt::format(",\n\"counts\":{{\"pictures\":{},\"failed\":{}}}", manifest.pictures.size(),
@@ -123,6 +125,7 @@ Manifest read_manifest(std::string_view text, const std::string& name) {
       manifest.shard = {shard->at("index"), shard->at("count")};
     manifest.listing_sha256 = document.at("listing_sha256");
     manifest.prompts_sha256 = document.value("prompts_sha256", "");
+    manifest.formats = document.value("formats", std::vector<std::string>());
     for (const json& picture : document.at("pictures"))
       manifest.pictures.push_back(entry_of(picture, name));
     return manifest;
@@ -144,7 +147,8 @@ Listing read_listing(std::string_view text, const std::string& name) {
   return read_own(text, name, "listing", [&](const json& document) {
     Listing listing;
     listing.shards = document.at("shards");
-    if (listing.shards < 1) fail(Kind::input, "{}: {} shards", name, listing.shards);
+    if (listing.shards < 1 || listing.shards > kMostShards)
+      fail(Kind::input, "{}: {} shards", name, listing.shards);
     for (const json& picture : document.at("pictures"))
       listing.paths.push_back(path_of(picture, name));
     return listing;

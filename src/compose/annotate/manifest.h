@@ -32,12 +32,13 @@ struct Product {
 };
 
 struct Manifest {
-  Recipe recipe;                // without the prompts of single pictures
-  std::optional<Shard> shard;   // nothing: the whole
-  std::string listing_sha256;   // of the list of all pictures
-  std::string prompts_sha256;   // of the prompts file, empty if there was none
-  std::vector<Entry> pictures;  // sorted by path
-  std::vector<Product> products;
+  Recipe recipe;                     // without the prompts of single pictures
+  std::optional<Shard> shard;        // nothing: the whole
+  std::string listing_sha256;        // of the list of all pictures
+  std::string prompts_sha256;        // of the prompts file, empty if there was none
+  std::vector<Entry> pictures;       // sorted by path
+  std::vector<std::string> formats;  // a shard's: what the whole is to be written as too
+  std::vector<Product> products;     // the whole's
 };
 
 std::string manifest_text(const Manifest& manifest);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/fail.h"
+#include "compose/annotate/products.h"
 #include "compose/annotate/run.h"
 
 namespace beckon::compose {
@@ -37,7 +38,9 @@ std::string some_of(const std::vector<std::string>& names) {
 // What the shards say, put together; or the whole, if it was put together before.
 class Merge {
  public:
-  Merge(const OutFolder& out, const AnnotateOptions& options) : out_(out), options_(options) {
+  Merge(const OutFolder& out, const AnnotateOptions& options)
+      : out_(out), formats_(options.formats) {
+    check_formats(formats_);
     const std::optional<std::string> recipe = out_.read(kRecipeFile);
     if (!recipe) fail(Kind::missing, "{}: not a folder of beckon annotate", out_.root());
     whole_.recipe = read_recipe(*recipe, out_.full(kRecipeFile));
@@ -49,6 +52,7 @@ class Merge {
     else
       take_whole();
     check_results();
+    whole_.products = write_products(out_, whole_.pictures, formats_);
     out_.write(kManifestFile, manifest_text(whole_));
     out_.remove_working_files();
     return report();
@@ -80,6 +84,7 @@ class Merge {
       } else {
         prompts.insert(part->prompts_sha256);
         whole_.prompts_sha256 = part->prompts_sha256;
+        formats_.insert(formats_.end(), part->formats.begin(), part->formats.end());
         whole_.pictures.insert(whole_.pictures.end(), part->pictures.begin(), part->pictures.end());
       }
     }
@@ -173,7 +178,7 @@ class Merge {
   }
 
   const OutFolder& out_;
-  const AnnotateOptions& options_;
+  std::vector<std::string> formats_;
   Manifest whole_;
 };
 

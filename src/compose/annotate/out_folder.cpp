@@ -113,7 +113,8 @@ std::optional<std::string> OutFolder::read(const std::string& name) const {
   return std::string(bytes.begin(), bytes.end());
 }
 
-bool OutFolder::put(const std::string& name, std::string_view bytes, bool replace) const {
+bool OutFolder::put(const std::string& name, const std::function<void(const Sink&)>& produce,
+                    bool replace) const {
   // Written among the working files and moved: what a kill leaves behind is swept away with them.
   // The names of several machines may meet in one folder, so a taken one is passed over.
   static std::atomic<unsigned> count{0};
@@ -131,7 +132,7 @@ bool OutFolder::put(const std::string& name, std::string_view bytes, bool replac
     else if (errno != EEXIST || attempt >= 100'000)
       fail_writing(path, errno);
   }
-  write_all(unfinished.file, bytes, path);
+  produce([&](std::string_view bytes) { write_all(unfinished.file, bytes, path); });
   if (::fsync(unfinished.file) != 0) fail_writing(path, errno);
   if (::close(std::exchange(unfinished.file, -1)) != 0) fail_writing(path, errno);
   if (replace) {
@@ -150,12 +151,30 @@ bool OutFolder::put(const std::string& name, std::string_view bytes, bool replac
 }
 
 void OutFolder::write(const std::string& name, std::string_view bytes) const {
-  around_write_([&] { put(name, bytes, true); });
+  around_write_([&] {
+    put(
+        name, [&](const Sink& sink) { sink(bytes); }, true);
+  });
+}
+
+void OutFolder::write_in_pieces(const std::string& name,
+                                const std::function<void(const Sink&)>& produce) const {
+  // Not held up by a caller that wants to stop: this can take minutes, and what is left behind is
+  // swept away with the working files.
+  put(name, produce, true);
+}
+
+bool OutFolder::has(const std::string& name) const {
+  struct stat status = {};
+  return ::stat(full(name).c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
 bool OutFolder::write_new(const std::string& name, std::string_view bytes) const {
   bool written = false;
-  around_write_([&] { written = put(name, bytes, false); });
+  around_write_([&] {
+    written = put(
+        name, [&](const Sink& sink) { sink(bytes); }, false);
+  });
   return written;
 }
 

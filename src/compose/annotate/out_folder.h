@@ -28,10 +28,15 @@ class OutFolder {
 
   // Nothing if there is no such file; Error(temporary) if it cannot be read.
   std::optional<std::string> read(const std::string& name) const;
+  bool has(const std::string& name) const;
   // The file is replaced as a whole, or not at all; on disk when this returns. Folders on the way
   // are made. Error(temporary) if trying again may help (the disk is full, an I/O error), else
   // Error(output).
   void write(const std::string& name, std::string_view bytes) const;
+  // The same for what is too large to hold in memory: `produce` hands over the pieces.
+  using Sink = std::function<void(std::string_view)>;
+  void write_in_pieces(const std::string& name,
+                       const std::function<void(const Sink&)>& produce) const;
   // As write(), unless there is a file already: then false.
   bool write_new(const std::string& name, std::string_view bytes) const;
   // True if there was one.
@@ -54,7 +59,8 @@ class OutFolder {
   Lock lock(const std::string& name) const;
 
  private:
-  bool put(const std::string& name, std::string_view bytes, bool replace) const;
+  bool put(const std::string& name, const std::function<void(const Sink&)>& produce,
+           bool replace) const;
 
   std::string root_;
   AroundWrite around_write_;

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/threads.h"
+#include "compose/annotate/products.h"
 
 namespace beckon::compose {
 namespace {
@@ -85,13 +86,14 @@ class SharedThreads {
 Run::Run(const std::string& folder, const std::string& out, const AnnotateOptions& options)
     : folder_(checked_folder(folder)),
       options_(options),
-      out_(checked_out(folder_, out), options.around_write),
       annotator_(make_annotator(options)),
+      out_(checked_out(folder_, out), options.around_write),
       recipe_(annotator_->recipe()),
       log_(options.log_file) {
   if (options.jobs < 0 || options.jobs > kMostJobs)
     fail(Kind::usage, "{} pictures in flight, expected 1 to {}", options.jobs, kMostJobs);
   check(options.shard);
+  check_formats(options.formats);
   settle_recipe();
   lock_.emplace(out_.lock(shard_name(options.shard)));
 }
@@ -293,6 +295,7 @@ void Run::write_manifests(const PictureList& all) {
   manifest.recipe = recipe_;
   manifest.shard = options_.shard;
   manifest.prompts_sha256 = annotator_->prompts_hash();
+  manifest.formats = options_.formats;
   for (const auto& [path, entry] : entries_) manifest.pictures.push_back(entry);
   const std::string name = shard_manifest_file(options_.shard);
   out_.write(name, manifest_text(manifest));

@@ -56,8 +56,9 @@ class Run {
 
   std::string folder_;
   AnnotateOptions options_;
-  OutFolder out_;
+  // Before the folder of results: what is wrong with the arguments leaves no folder behind.
   std::unique_ptr<Annotator> annotator_;
+  OutFolder out_;
   Recipe recipe_;
   WorkLog log_;
   std::optional<OutFolder::Lock> lock_;
