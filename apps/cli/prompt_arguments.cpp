@@ -71,6 +71,9 @@ Request read_file_of_prompts(const std::string& path) {
   request.model = text_at(document, {"model", "name"}, name);
   request.sha256 = text_at(document, {"model", "sha256"}, name);
   request.multimask = text_at(document, {"options", "multimask"}, name);
+  if (const auto options = document.find("options");
+      options != document.end() && options->is_object() && options->contains("everything"))
+    request.everything = options->at("everything").dump();
   return request;
 }
 
@@ -88,6 +91,7 @@ Request read_request(const PromptArguments& arguments) {
     check(prompts.back(), "--box " + text);
   }
   if (!arguments.mask.empty()) prompts.emplace_back(MaskPrompt(Mask::read(arguments.mask)));
+  if (prompts.empty() && !request.everything.empty()) return request;
   if (prompts.empty() && !arguments.file.empty())
     fail(Kind::input, "{}: there is no prompt in it", name_of_input(arguments.file));
   if (prompts.empty())

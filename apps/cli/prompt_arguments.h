@@ -27,10 +27,11 @@ struct Request {
   size_t from_file = 0;         // how many of them
   std::string model, sha256;
   std::string multimask;
+  std::string everything;  // a recipe of everything mode: its options as JSON
 };
 
-// Throws Error(usage) that quotes the option for what cannot be read, and for no prompt at all;
-// errors of files as they come.
+// Throws Error(usage) that quotes the option for what cannot be read, and for no prompt at all
+// unless it is a recipe of everything mode; errors of files as they come.
 Request read_request(const PromptArguments& arguments);
 
 // The prompts as beckon::objects() sorts them, each object as a question to SAM. Throws

@@ -15,6 +15,7 @@
 #include "beckon/sam.h"
 #include "beckon/store.h"
 #include "beckon/version.h"
+#include "everything.h"
 #include "files.h"
 #include "json.h"
 #include "program.h"
@@ -31,8 +32,11 @@ struct Options {
   std::string model;  // empty: the recipe's, else kUsualModel
   PromptArguments prompts;
   bool multimask = false, single = false;  // neither: the recipe's, else automatic
+  bool everything = false;
+  std::string everything_parameter;  // the first that was given of those
+  std::shared_ptr<EverythingArguments> everything_arguments;
   std::string output;
-  std::string format = "mask";
+  std::string format;  // empty: mask
   bool json = false;
   int64_t max_pixels = ReadOptions{}.max_pixels;
 };
@@ -123,11 +127,8 @@ std::string ending(const std::string& path) {
 
 // What can be refused before a second is spent on it.
 void check(const Options& options) {
-  if (options.photo == "-" && options.prompts.file == "-")
-    fail(Kind::usage, "the photo and --prompt cannot both come from standard input");
   if (options.json && options.output == "-")
     fail(Kind::usage, "--json and -o - cannot both have standard output");
-  if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
   if (is_text(options.format)) {
     if (options.json && options.output.empty())
       fail(Kind::usage, "--json and --format {} cannot both have standard output; give -o FILE",
@@ -148,9 +149,8 @@ void check(const Options& options) {
        options.format == "overlay" ? ", or .jpg" : "");
 }
 
-Result segment(const Options& options) {
+Result segment(const Options& options, const Request& request) {
   Result result;
-  const Request request = read_request(options.prompts);
   result.model = model_of(options, request);
   result.multimask = multimask_of(options, request);
   result.prompts = request.prompts;
@@ -290,10 +290,52 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
   return end == "jpg" || end == "jpeg" ? image.encode_jpeg() : image.encode_png();
 }
 
-void run(const Options& options) {
+// Everything mode, asked for by the flag or by a recipe of it. Returns false if it is not.
+bool ran_everything(const Options& options, const Request& request) {
+  if (!options.everything && request.everything.empty()) {
+    if (!options.everything_parameter.empty())
+      fail(Kind::usage, "{} needs --everything", options.everything_parameter);
+    return false;
+  }
+  const PromptArguments& p = options.prompts;
+  const char* prompt = !p.points.empty()        ? "--point"
+                       : !p.backgrounds.empty() ? "--background"
+                       : !p.boxes.empty()       ? "--box"
+                       : !p.mask.empty()        ? "--mask"
+                       : options.multimask      ? "--multimask"
+                       : options.single         ? "--single"
+                                                : nullptr;
+  if (prompt) fail(Kind::usage, "--everything asks by itself: it does not go with {}", prompt);
+  if (!request.prompts.empty())
+    fail(Kind::input, "{}: there are prompts in it, with which --everything has nothing to do",
+         name_of_input(p.file));
+  run_everything({.photo = options.photo,
+                  .model = model_of(options, request),
+                  .sha256 = request.sha256,
+                  .recipe = request.everything,
+                  .recipe_name = name_of_input(p.file),
+                  .output = options.output,
+                  .format = options.format,
+                  .json = options.json,
+                  .max_pixels = options.max_pixels},
+                 *options.everything_arguments);
+  return true;
+}
+
+void run(Options options) {
+  if (options.photo == "-" && options.prompts.file == "-")
+    fail(Kind::usage, "the photo and --prompt cannot both come from standard input");
+  if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
+  const bool no_file = options.everything && options.prompts.file.empty();
+  Request request;
+  if (!no_file) request = read_request(options.prompts);
+  if (ran_everything(options, request)) return;
+  if (options.format.empty()) options.format = "mask";
+  if (options.format == "masks" || options.format == "sa1b")
+    fail(Kind::usage, "--format {} needs --everything", options.format);
   check(options);
   expect_output(options.output);
-  const Result result = segment(options);
+  const Result result = segment(options, request);
   // Outlines are text: without another place they are the answer.
   const bool to_stdout =
       options.output == "-" || (options.output.empty() && is_text(options.format));
@@ -323,7 +365,8 @@ void add_segment(CLI::App& program) {
       "beckon segment truck.jpg --point 500,375 -o mask.png\n"
       "beckon segment truck.jpg --box 425,600,700,875 --background 575,750 --format overlay -o "
       "see.png\n"
-      "beckon segment truck.jpg --point 500,375 --json");
+      "beckon segment truck.jpg --point 500,375 --json\n"
+      "beckon segment truck.jpg --everything -o all.png");
   auto options = std::make_shared<Options>();
   command->add_option("PHOTO", options->photo, "JPEG, PNG or WebP; - is standard input")
       ->required();
@@ -355,14 +398,22 @@ void add_segment(CLI::App& program) {
       ->type_name("FILE");
   command->add_option("--format", options->format, "What to write; mask if not given")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"mask", "overlay", "cutout", "rle", "polygon"}));
+      ->check(CLI::IsMember({"mask", "overlay", "cutout", "rle", "polygon", "masks", "sa1b"}));
   command->add_flag("--json", options->json,
                     "Print one JSON object: masks, scores, times and the recipe");
   command
       ->add_option("--max-pixels", options->max_pixels,
                    "The largest photo to read, width times height; 100000000 if not given")
       ->type_name("N");
-  command->callback([options] { run(*options); });
+  const CLI::Option* everything = add_everything(*command, options->everything_arguments);
+  command->callback([options, command, everything] {
+    options->everything = everything->count() > 0;
+    for (const CLI::Option* option : command->get_options())
+      if (option != everything && option->get_group() == everything->get_group() &&
+          option->count() > 0 && options->everything_parameter.empty())
+        options->everything_parameter = option->get_name();
+    run(*options);
+  });
 }
 
 }  // namespace beckon::cli

@@ -36,6 +36,9 @@ struct OverlayOptions {
 BECKON_API Image overlay(const Image& photo, std::span<const Mask> masks,
                          const OverlayOptions& options = {});
 BECKON_API Image overlay(const Image& photo, const Mask& mask, const OverlayOptions& options = {});
+// The same of many masks as run lengths, of which one at a time is unpacked.
+BECKON_API Image overlay(const Image& photo, std::span<const Rle> masks,
+                         const OverlayOptions& options = {});
 
 // The object alone: RGBA, transparent outside the mask. With `crop` only the mask's bounding box
 // (one transparent pixel if the mask has no object). Kind::usage if the sizes differ.

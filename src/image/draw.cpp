@@ -168,28 +168,51 @@ Color mask_color(int index) {
           mixed(hue.blue, towards, 0.4f)};
 }
 
-Image overlay(const Image& photo, std::span<const Mask> masks, const OverlayOptions& options) {
+namespace {
+
+// Larger masks first, so that smaller ones lie above. area(i) of `count` masks; mask(i) is painted.
+template <typename Area, typename Unpacked>
+Image overlay_of(const Image& photo, size_t count, const OverlayOptions& options, Area&& area,
+                 Unpacked&& mask) {
   if (!(options.opacity >= 0 && options.opacity <= 1))
     fail(Kind::usage, "overlay: opacity {}, expected 0 to 1", options.opacity);
   if (options.outline > 100)
     fail(Kind::usage, "overlay: outline {}, expected at most 100", options.outline);
-  for (const Mask& mask : masks) check_same_size(photo, mask);
   Image picture = photo.rgb();
   const int outline =
       options.outline >= 0 ? options.outline : std::max(2, static_cast<int>(stroke_width(picture)));
 
   std::vector<int64_t> areas;
-  for (const Mask& mask : masks) areas.push_back(mask.area());
-  std::vector<size_t> order(masks.size());
+  for (size_t i = 0; i < count; ++i) areas.push_back(area(i));
+  std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return areas[a] > areas[b]; });
-
   for (const size_t i : order) {
     if (areas[i] > 0)
-      paint_mask(picture, masks[i], mask_color(static_cast<int>(i)), options.opacity, outline);
+      paint_mask(picture, mask(i), mask_color(static_cast<int>(i)), options.opacity, outline);
   }
   return picture;
+}
+
+}  // namespace
+
+Image overlay(const Image& photo, std::span<const Mask> masks, const OverlayOptions& options) {
+  for (const Mask& mask : masks) check_same_size(photo, mask);
+  return overlay_of(
+      photo, masks.size(), options, [&](size_t i) { return masks[i].area(); },
+      [&](size_t i) -> const Mask& { return masks[i]; });
+}
+
+Image overlay(const Image& photo, std::span<const Rle> masks, const OverlayOptions& options) {
+  for (const Rle& mask : masks)
+    if (mask.size() != photo.size())
+      fail(Kind::usage, "overlay: a mask of {}x{} pixels, the photo has {}x{}", mask.width(),
+           mask.height(), photo.width(), photo.height());
+  const int64_t pixels = int64_t{photo.width()} * photo.height();
+  return overlay_of(
+      photo, masks.size(), options, [&](size_t i) { return masks[i].area(); },
+      [&](size_t i) { return Mask::from_rle(masks[i], pixels); });
 }
 
 Image overlay(const Image& photo, const Mask& mask, const OverlayOptions& options) {

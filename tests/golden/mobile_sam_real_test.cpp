@@ -1,12 +1,11 @@
 // MobileSAM's real weights on real photos, against the reference's numbers.
 #include <algorithm>
-#include <cstdlib>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "beckon/sam.h"
-#include "beckon/store.h"
+#include "mobile_sam.h"
 #include "models/sam/seen.h"
 #include "support/golden.h"
 
@@ -14,21 +13,6 @@ namespace beckon::test {
 namespace {
 
 using nlohmann::json;
-
-// The store's model, or nothing after a failure (a note if BECKON_QUICK=1).
-std::optional<Sam> mobile_sam() {
-  try {
-    return Sam::load("mobile-sam");
-  } catch (const Error& error) {
-    const char* quick = std::getenv("BECKON_QUICK");
-    if (quick && std::string(quick) == "1" && error.kind() == Kind::unavailable) {
-      std::cout << "[     NOTE ] MobileSAM is not in the store; its goldens are left out\n";
-    } else {
-      ADD_FAILURE() << error.what();
-    }
-    return std::nullopt;
-  }
-}
 
 ObjectQuery query_of(const json& prompt) {
   ObjectQuery query;
