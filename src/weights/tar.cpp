@@ -84,7 +84,7 @@ void read_tgz(const std::string& path, uint64_t limit,
     std::string name(text_field(header, 0, 100));
     const bool ustar = as_text(std::span(header).subspan(257, 5)) == "ustar";
     if (const std::string_view prefix = text_field(header, 345, 155); ustar && !prefix.empty())
-      name = std::string(prefix) + "/" + name;
+      name.insert(0, 1, '/').insert(0, prefix);
     const uint64_t size = octal_field(text_field(header, 124, 12), path);
     const char type = static_cast<char>(header[156]);
     const bool wanted = (type == '0' || type == '\0') && begin(name, size);

@@ -209,7 +209,7 @@ struct FastMaskDecoder::Group {
     c = decoder.config.dim;
     d = c / 2;
     columns = tokens * heads;
-    scale = 1.0f / std::sqrt(static_cast<float>(d / heads));
+    scale = 1.0f / std::sqrt(static_cast<float>(d) / static_cast<float>(heads));
     chunks = (image.places + kChunk - 1) / kChunk;
     keys = Tensor::empty({prompts, image.places, c});
     sums.resize(static_cast<size_t>(prompts * chunks));
