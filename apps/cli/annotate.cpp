@@ -189,7 +189,7 @@ void add_annotate(CLI::App& program) {
       ->check(CLI::Range(0.0, 1e9));
   command
       ->add_option("--jobs", annotate.jobs,
-                   "Pictures in flight; one in a shard and up to four else, if not given")
+                   "Pictures in flight; 1 if not given, which all processors work on")
       ->type_name("N")
       ->check(CLI::Range(1, 256));
   command

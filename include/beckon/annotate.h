@@ -63,8 +63,8 @@ struct AnnotateOptions {
   // the results themselves.
   std::vector<std::string> formats;
   Shard shard;
-  // Pictures in flight; 0: chosen by the processors.
-  int jobs = 0;
+  // Pictures in flight, 1 to 256. One is computed on all processors.
+  int jobs = 1;
   // Results of another recipe are made anew instead of refused.
   bool replace = false;
   int64_t max_pixels = ReadOptions{}.max_pixels;

@@ -90,7 +90,7 @@ Run::Run(const std::string& folder, const std::string& out, const AnnotateOption
       out_(checked_out(folder_, out), options.around_write),
       recipe_(annotator_->recipe()),
       log_(options.log_file) {
-  if (options.jobs < 0 || options.jobs > kMostJobs)
+  if (options.jobs < 1 || options.jobs > kMostJobs)
     fail(Kind::usage, "{} pictures in flight, expected 1 to {}", options.jobs, kMostJobs);
   check(options.shard);
   check_formats(options.formats);
@@ -158,10 +158,10 @@ bool Run::mine(const std::string& path) const {
 
 void Run::work_on(const std::vector<Input>& inputs) {
   const auto total = static_cast<int64_t>(inputs.size());
-  // A shard has one in flight, so that a kill costs no more than one; its machine has other shards.
-  const int usual = options_.shard.count > 1 ? 1 : std::min(threads(), 4);
-  const int jobs = static_cast<int>(std::clamp<int64_t>(options_.jobs > 0 ? options_.jobs : usual,
-                                                        1, std::max<int64_t>(1, total)));
+  // One picture on all processors is as quick as several at once, and a kill costs no more than
+  // one.
+  const int jobs =
+      static_cast<int>(std::clamp<int64_t>(options_.jobs, 1, std::max<int64_t>(1, total)));
   const SharedThreads shared(jobs);
   finished_ = 0;
   std::atomic<size_t> next{0};
