@@ -91,6 +91,7 @@ std::unique_ptr<CLI::App> make_program() {
   add_segment(*program);
   add_annotate(*program);
   add_models(*program);
+  add_eval(*program);
   add_bench(*program);
   add_doctor(*program);
   add_help(*program);

@@ -20,6 +20,7 @@ int run_program(int argc, const char* const* argv);
 void add_segment(CLI::App& program);
 void add_annotate(CLI::App& program);
 void add_models(CLI::App& program);
+void add_eval(CLI::App& program);
 void add_bench(CLI::App& program);
 void add_doctor(CLI::App& program);
 void add_help(CLI::App& program);

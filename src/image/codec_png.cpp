@@ -77,6 +77,22 @@ class Decoder {
     return true;
   }
 
+  // Numbers as the file has them: places in the palette, grey values, colours without alpha.
+  bool set_label_output() {
+    if (setjmp(png_jmpbuf(png_))) return false;
+    const int color = png_get_color_type(png_, info_);
+    transparent_ = (color & PNG_COLOR_MASK_ALPHA) || png_get_valid(png_, info_, PNG_INFO_tRNS) != 0;
+    palette_ = color == PNG_COLOR_TYPE_PALETTE;
+    if (depth_ < 8) png_set_packing(png_);  // a byte each, not stretched to 255
+    if (color & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(png_);
+    if (depth_ == 16 && (color & PNG_COLOR_MASK_COLOR)) png_set_strip_16(png_);
+    png_set_interlace_handling(png_);
+    png_read_update_info(png_, info_);
+    channels_ = png_get_channels(png_, info_);
+    row_bytes_ = png_get_rowbytes(png_, info_);
+    return true;
+  }
+
   bool read_rows(png_bytepp rows) {
     if (setjmp(png_jmpbuf(png_))) return false;
     png_read_image(png_, rows);
@@ -94,6 +110,8 @@ class Decoder {
 
   int64_t width() const { return width_; }
   int64_t height() const { return height_; }
+  bool palette() const { return palette_; }
+  bool transparent() const { return transparent_; }
   int channels() const { return channels_; }
   bool deep() const { return depth_ == 16; }
   size_t file_row_bytes() const { return file_row_bytes_; }
@@ -109,6 +127,7 @@ class Decoder {
   uint32_t height_ = 0;
   int depth_ = 0;
   int channels_ = 0;
+  bool palette_ = false, transparent_ = false;  // known after set_label_output
   size_t file_row_bytes_ = 0;
   size_t row_bytes_ = 0;
 };
@@ -130,6 +149,26 @@ void check_chunks(std::span<const uint8_t> bytes, const std::string& name) {
     }
     if (std::memcmp(head + 4, "IEND", 4) == 0) return;
     at += kFrame + length;
+  }
+}
+
+[[noreturn]] void broken(const Decoder& decoder, const std::string& name) {
+  fail(Kind::input, "{}: broken PNG: {}", name, decoder.message());
+}
+
+// Reads the header, and refuses what the file cannot hold before memory is taken for it.
+void begin(Decoder& decoder, std::span<const uint8_t> bytes, const std::string& name,
+           const ReadOptions& options) {
+  check_chunks(bytes, name);
+  if (!decoder.ready()) fail(Kind::resource, "{}: not enough memory for the PNG reader", name);
+  if (!decoder.read_header()) broken(decoder, name);
+  check_size(decoder.width(), decoder.height(), name, options);
+  // Deflate makes at most 1032 bytes of one, so a short file cannot hold a large picture.
+  const double unpacked =
+      static_cast<double>(decoder.file_row_bytes()) * static_cast<double>(decoder.height());
+  if (unpacked > 1032.0 * static_cast<double>(bytes.size())) {
+    fail(Kind::input, "{}: broken PNG: {} bytes cannot hold the {}x{} pixels of its header", name,
+         bytes.size(), decoder.width(), decoder.height());
   }
 }
 
@@ -195,21 +234,10 @@ class Encoder {
 
 Decoded decode_png(std::span<const uint8_t> bytes, const std::string& name,
                    const ReadOptions& options, Deep deep) {
-  check_chunks(bytes, name);
   Decoder decoder(bytes);
-  if (!decoder.ready()) fail(Kind::resource, "{}: not enough memory for the PNG reader", name);
-  const auto broken = [&] { fail(Kind::input, "{}: broken PNG: {}", name, decoder.message()); };
-  if (!decoder.read_header()) broken();
-  check_size(decoder.width(), decoder.height(), name, options);
-  // Deflate makes at most 1032 bytes of one, so a short file cannot hold a large picture.
-  const double unpacked =
-      static_cast<double>(decoder.file_row_bytes()) * static_cast<double>(decoder.height());
-  if (unpacked > 1032.0 * static_cast<double>(bytes.size())) {
-    fail(Kind::input, "{}: broken PNG: {} bytes cannot hold the {}x{} pixels of its header", name,
-         bytes.size(), decoder.width(), decoder.height());
-  }
+  begin(decoder, bytes, name, options);
   const bool keep_deep = deep == Deep::non_zero && decoder.deep();
-  if (!decoder.set_output(keep_deep)) broken();
+  if (!decoder.set_output(keep_deep)) broken(decoder, name);
 
   const auto width = static_cast<int>(decoder.width());
   const auto height = static_cast<int>(decoder.height());
@@ -221,13 +249,47 @@ Decoded decode_png(std::span<const uint8_t> bytes, const std::string& name,
   }
   std::vector<uint8_t> samples(keep_deep ? row_bytes * static_cast<size_t>(height) : 0);
   auto rows = row_pointers(keep_deep ? samples.data() : image.mutable_row(0), row_bytes, height);
-  if (!decoder.read_rows(rows.data())) broken();
+  if (!decoder.read_rows(rows.data())) broken(decoder, name);
   if (keep_deep) {
     uint8_t* to = image.mutable_row(0);
     for (size_t i = 0; i < samples.size() / 2; ++i)
       to[i] = samples[2 * i] | samples[2 * i + 1] ? 255 : 0;
   }
   return {std::move(image), decoder.orientation(), false};
+}
+
+detail::LabelMap decode_png_labels(std::span<const uint8_t> bytes, const std::string& name,
+                                   const ReadOptions& options) {
+  if (detect(bytes, name) != Format::png)
+    fail(Kind::unsupported, "{}: expected a PNG, whose pixels can be numbers", name);
+  Decoder decoder(bytes);
+  begin(decoder, bytes, name, options);
+  if (!decoder.set_label_output()) broken(decoder, name);
+  const size_t sample = decoder.deep() && decoder.channels() == 1 ? 2 : 1;
+  detail::LabelMap map;
+  map.size = {static_cast<int>(decoder.width()), static_cast<int>(decoder.height())};
+  map.kind = decoder.palette()         ? detail::LabelMap::Kind::palette
+             : decoder.channels() == 1 ? detail::LabelMap::Kind::grey
+                                       : detail::LabelMap::Kind::color;
+  map.deep = decoder.deep();
+  map.transparent = decoder.transparent();
+  const size_t step = sample * static_cast<size_t>(decoder.channels());
+  const size_t row_bytes = step * static_cast<size_t>(map.size.width);
+  if (decoder.row_bytes() != row_bytes) {
+    fail(Kind::internal, "{}: PNG rows of {} bytes, expected {}", name, decoder.row_bytes(),
+         row_bytes);
+  }
+  std::vector<uint8_t> samples(row_bytes * static_cast<size_t>(map.size.height));
+  auto rows = row_pointers(samples.data(), row_bytes, map.size.height);
+  if (!decoder.read_rows(rows.data())) broken(decoder, name);
+  map.values.resize(samples.size() / step);
+  for (size_t i = 0; i < map.values.size(); ++i) {
+    const uint8_t* from = samples.data() + i * step;
+    map.values[i] = step == 1   ? from[0]
+                    : step == 2 ? uint32_t{from[0]} << 8 | from[1]
+                                : from[0] | uint32_t{from[1]} << 8 | uint32_t{from[2]} << 16;
+  }
+  return map;
 }
 
 }  // namespace beckon::codecs

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "beckon/image.h"
+#include "image/label_map.h"
 
 namespace beckon::codecs {
 
@@ -34,6 +35,9 @@ Decoded decode_jpeg(std::span<const uint8_t> bytes, const std::string& name,
                     const ReadOptions& options);
 Decoded decode_png(std::span<const uint8_t> bytes, const std::string& name,
                    const ReadOptions& options, Deep deep);
+// The numbers of its pixels instead of their colours.
+detail::LabelMap decode_png_labels(std::span<const uint8_t> bytes, const std::string& name,
+                                   const ReadOptions& options);
 Decoded decode_webp(std::span<const uint8_t> bytes, const std::string& name,
                     const ReadOptions& options);
 // Any of them, not yet turned by its orientation.
