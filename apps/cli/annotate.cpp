@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/fail.h"
+#include "generator_arguments.h"
 #include "interrupt.h"
 #include "json.h"
 #include "picture_progress.h"
@@ -26,7 +27,7 @@ struct Options {
   std::string shard;  // empty: as the scheduler says
   AnnotateOptions annotate;
   double idle = -1;
-  bool resume = false;  // what happens anyway
+  bool resume = false, everything = false;  // what happens anyway
   bool json = false;
 };
 
@@ -106,6 +107,8 @@ void check(const Options& options) {
   }
   if (options.folder.empty()) fail(Kind::usage, "DIR is missing: the folder of pictures");
   if (options.output.empty()) fail(Kind::usage, "-o OUT is missing: the folder for the results");
+  if (options.everything && !options.annotate.prompts_file.empty())
+    fail(Kind::usage, "--everything and --prompts: one of them, please");
   if (options.idle >= 0 && !options.annotate.watch) fail(Kind::usage, "--idle is for --watch");
   if (options.annotate.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
 }
@@ -142,8 +145,9 @@ void add_annotate(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
       "annotate", "Turn a folder of pictures into masks, on one machine or many");
   command->footer(
-      "beckon annotate photos -o masks --prompts boxes.json\n"
-      "beckon annotate photos -o masks --prompts boxes.json --shard 3/16\n"
+      "beckon annotate photos -o masks --everything\n"
+      "beckon annotate photos -o masks --prompts prompts.json\n"
+      "beckon annotate photos -o masks --everything --shard 3/16\n"
       "beckon annotate --merge masks");
   auto options = std::make_shared<Options>();
   AnnotateOptions& annotate = options->annotate;
@@ -156,10 +160,12 @@ void add_annotate(CLI::App& program) {
       ->add_option("--model", annotate.model,
                    "A name of the store or the path of a checkpoint; mobile-sam if not given")
       ->type_name("MODEL");
-  command
-      ->add_option("--prompts", annotate.prompts_file,
-                   "Prompts as JSON, for every picture or by their names")
-      ->type_name("FILE");
+  command->add_flag("--everything", options->everything,
+                    "All that is to be seen in each picture; so it is without --prompts");
+  CLI::Option* prompts = command
+                             ->add_option("--prompts", annotate.prompts_file,
+                                          "Prompts as JSON, for every picture or by their names")
+                             ->type_name("FILE");
   command
       ->add_option(
           "--format", annotate.formats,
@@ -201,6 +207,8 @@ void add_annotate(CLI::App& program) {
       ->add_option("--max-pixels", annotate.max_pixels,
                    "The largest picture to read, width times height; 100000000 if not given")
       ->type_name("N");
+  for (CLI::Option* option : add_generator_arguments(*command, annotate.everything))
+    option->excludes(prompts);
   command->callback([options] { run(*options); });
 }
 

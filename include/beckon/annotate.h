@@ -2,7 +2,7 @@
 // way.
 //
 //   beckon::AnnotateReport report =
-//       beckon::annotate("photos", "masks", {.model = "mobile-sam", .prompts_file = "boxes.json"});
+//       beckon::annotate("photos", "masks", {.model = "mobile-sam"});  // everything in each
 //   for (const auto& failure : report.failures) std::cerr << failure.message << "\n";
 //
 // One result file a picture, in SA-1B's form, in OUT/results. A result proves itself: it names the
@@ -18,6 +18,7 @@
 
 #include "beckon/error.h"
 #include "beckon/export.h"
+#include "beckon/mask_generator.h"
 #include "beckon/sam.h"
 
 namespace beckon {
@@ -57,8 +58,10 @@ struct AnnotateProgress {
 
 struct AnnotateOptions {
   std::string model = "mobile-sam";  // as Sam::load
-  // Prompts by picture, or for all of them; see docs/annotate.md.
+  // Prompts by picture, or for all of them; see docs/annotate.md. Empty: everything in each
+  // picture.
   std::string prompts_file;
+  MaskGeneratorOptions everything;
   // What the whole is written as too, when it is complete: "coco" makes OUT/coco.json. "sa1b" are
   // the results themselves.
   std::vector<std::string> formats;

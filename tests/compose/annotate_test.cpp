@@ -229,6 +229,29 @@ TEST_F(Annotate, OtherPromptsAreDoneAgainForThePicturesTheyConcern) {
   EXPECT_EQ(changed.kept, 5);
 }
 
+TEST_F(Annotate, EverythingTakesNoPrompts) {
+  options_.prompts_file.clear();
+  options_.everything.points_per_side = 3;
+  options_.everything.pred_iou_thresh = 0;
+  options_.everything.stability_score_thresh = 0;
+  EXPECT_EQ(run().made, 6);
+  const auto before = contents(out());
+  const json result = json::parse(before.at("results/0.png.json"));
+  EXPECT_GT(result["annotations"].size(), 0u);
+  EXPECT_EQ(result["annotations"][0]["point_coords"].size(), 1u);
+  EXPECT_EQ(result["beckon"]["recipe"]["shared"]["options"]["points_per_side"], 3);
+  // In whatever batches; other thresholds are another recipe.
+  options_.everything.points_per_batch = 2;
+  EXPECT_EQ(run().kept, 6);
+  fs::remove_all(out());
+  run();
+  EXPECT_TRUE(contents(out()) == before);
+  options_.everything.pred_iou_thresh = 0.5f;
+  expect_error(Kind::usage, "another recipe (other: options)", [&] { run(); });
+  options_.everything.points_per_side = -1;
+  expect_error(Kind::usage, "points_per_side", [&] { run(); });
+}
+
 TEST_F(Annotate, BrokenPicturesAreNamedAndTheRestGoesOn) {
   temp_.write("photos/zero.jpg", "");
   temp_.write("photos/broken.png", "\x89PNG\r\n\x1a\n and no more");

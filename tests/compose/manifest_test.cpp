@@ -85,6 +85,7 @@ TEST(Listing, ComesBackFromItsText) {
 TEST(Result, ProvesWhatItWasMadeFrom) {
   std::vector<Found> found;
   found.push_back({Rle({7, 5}, {3, 4, 28}),
+                   PixelBox{0, 0, 2, 5},
                    0.5f,
                    std::numeric_limits<double>::quiet_NaN(),
                    {{1.5, 2}},

@@ -28,6 +28,13 @@ class LazySam {
   mutable std::optional<Sam> sam_;
 };
 
+Recipe shared_recipe(const std::string& model_sha256, Recipe options) {
+  return {{"version", version()},
+          {"model", {{"sha256", model_sha256}}},
+          {"command", "annotate"},
+          {"options", std::move(options)}};
+}
+
 PixelBox whole(const Image& image) { return {0, 0, image.width(), image.height()}; }
 
 // The best mask of each object that the prompts are about.
@@ -35,12 +42,7 @@ class ByPrompts : public Annotator {
  public:
   ByPrompts(std::string model, PromptBook book) : sam_(std::move(model)), book_(std::move(book)) {}
 
-  Recipe recipe() const override {
-    return {{"version", version()},
-            {"model", {{"sha256", sam_.sha256()}}},
-            {"command", "annotate"},
-            {"options", {{"by", "prompts"}}}};
-  }
+  Recipe recipe() const override { return shared_recipe(sam_.sha256(), {{"by", "prompts"}}); }
   Recipe recipe_of(const std::string& picture) const override {
     return compose::recipe_of(*book_.find(picture));
   }
@@ -57,7 +59,8 @@ class ByPrompts : public Annotator {
     std::vector<Found> found;
     for (size_t i = 0; i < objects.size(); ++i) {
       const PredictedMask& mask = answers[i].best();
-      Found one{mask.rle(), mask.score(), mask.stability(), {}, whole(image), objects[i].label};
+      Found one{mask.rle(), mask.bounding_box(), mask.score(),    mask.stability(),
+                {},         whole(image),        objects[i].label};
       for (const Prompt& prompt : objects[i].prompts) {
         const auto* point = std::get_if<Point>(&prompt);
         if (point != nullptr && point->label == Label::object)
@@ -73,6 +76,60 @@ class ByPrompts : public Annotator {
   PromptBook book_;
 };
 
+// All that is to be seen, without prompts.
+class Everything : public Annotator {
+ public:
+  Everything(std::string model, const MaskGeneratorOptions& options)
+      : sam_(std::move(model)), options_(options) {
+    check(options);
+  }
+
+  // points_per_batch is no part of it: results do not depend on it.
+  Recipe recipe() const override {
+    Recipe grids = Recipe::array();
+    for (const std::vector<Vertex>& grid : options_.point_grids) {
+      Recipe points = Recipe::array();
+      for (const Vertex& point : grid) points.push_back({point.x, point.y});
+      grids.push_back(std::move(points));
+    }
+    Recipe options = {{"by", "everything"},
+                      {"points_per_side", options_.points_per_side},
+                      {"pred_iou_thresh", options_.pred_iou_thresh},
+                      {"stability_score_thresh", options_.stability_score_thresh},
+                      {"stability_score_offset", options_.stability_score_offset},
+                      {"box_nms_thresh", options_.box_nms_thresh},
+                      {"crop_n_layers", options_.crop_n_layers},
+                      {"crop_nms_thresh", options_.crop_nms_thresh},
+                      {"crop_overlap_ratio", options_.crop_overlap_ratio},
+                      {"crop_n_points_downscale_factor", options_.crop_n_points_downscale_factor},
+                      {"min_mask_region_area", options_.min_mask_region_area}};
+    if (!grids.empty()) options["point_grids"] = std::move(grids);
+    return shared_recipe(sam_.sha256(), std::move(options));
+  }
+  Recipe recipe_of(const std::string&) const override { return Recipe(); }
+  bool wants(const std::string&) const override { return true; }
+
+  void load() const override { sam_.get(); }
+  std::vector<Found> annotate(const Image& image, const std::string&) const override {
+    std::vector<Found> found;
+    for (GeneratedMask& mask : MaskGenerator(sam_.get(), options_).generate(image)) {
+      const Vertex point = mask.point;
+      found.push_back({std::move(mask.segmentation),
+                       mask.bbox,
+                       mask.predicted_iou,
+                       mask.stability_score,
+                       {{point.x, point.y}},
+                       mask.crop_box,
+                       ""});
+    }
+    return found;
+  }
+
+ private:
+  LazySam sam_;
+  MaskGeneratorOptions options_;
+};
+
 PromptBook read_book(const std::string& path) {
   const std::vector<uint8_t> bytes = read_file(path);
   return PromptBook::parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
@@ -82,7 +139,7 @@ PromptBook read_book(const std::string& path) {
 
 std::unique_ptr<Annotator> make_annotator(const AnnotateOptions& options) {
   if (options.prompts_file.empty())
-    fail(Kind::usage, "no prompts for the pictures: give a prompts file");
+    return std::make_unique<Everything>(options.model, options.everything);
   return std::make_unique<ByPrompts>(options.model, read_book(options.prompts_file));
 }
 

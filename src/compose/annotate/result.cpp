@@ -24,7 +24,7 @@ uint64_t image_number(const std::string& picture) {
 }
 
 Json json_of(const Found& found, size_t number) {
-  const PixelBox box = found.segmentation.bounding_box();
+  const PixelBox& box = found.box;
   Json points = Json::array();
   for (const Found::Place& point : found.points) points.push_back({point.x, point.y});
   Json object = {

@@ -16,6 +16,7 @@ namespace beckon::compose {
 // One mask of a picture.
 struct Found {
   Rle segmentation;
+  PixelBox box;
   double score = 0;
   double stability = 0;  // NaN: not defined, null in JSON
   struct Place {
