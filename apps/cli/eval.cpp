@@ -228,7 +228,7 @@ void add_eval_segment(CLI::App& eval) {
       eval.add_subcommand("segment", "Simulated clicks and boxes on pictures with known masks");
   command->footer(
       "beckon eval segment --data photos_and_masks\n"
-      "beckon eval segment --data coco --annotations coco/annotations/instances_val2017.json "
+      "beckon eval segment --data coco --annotations coco/annotations/val2017.json "
       "--pictures 100\n"
       "beckon eval segment --data berkeley --data grabcut --json > scores.json");
   auto options = std::make_shared<Options>();
