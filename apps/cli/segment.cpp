@@ -3,6 +3,7 @@
 #include <cctype>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -77,9 +78,9 @@ struct Result {
   Stopwatch time;
 
   // The best mask of each object.
-  std::vector<Mask> best() const {
-    std::vector<Mask> masks;
-    for (const Masks& object : objects) masks.push_back(object.best().mask());
+  std::vector<Rle> best() const {
+    std::vector<Rle> masks;
+    for (const Masks& object : objects) masks.push_back(object.best().rle());
     return masks;
   }
 };
@@ -170,7 +171,7 @@ Result segment(const Options& options, const Request& request) {
   result.time.lap("encode");
   result.objects = embedding.segment(queries, {.multimask = result.multimask});
   result.time.lap("prompt");
-  for (const Masks& object : result.objects) object.best().mask();  // at the size of the photo
+  for (const Masks& object : result.objects) object.best().rle();  // at the size of the photo
   result.time.lap("mask");
   return result;
 }
@@ -197,15 +198,18 @@ Json json_of(const std::vector<Polygon>& polygons) {
   return list;
 }
 
+// Of a photo that was read: its size needs no limit.
+Mask unpacked(const Rle& rle) { return Mask::from_rle(rle, std::numeric_limits<int64_t>::max()); }
+
 // The best mask of each object as `--format rle` and `--format polygon` write it.
 Json outlines(const Result& result, const std::string& format) {
   Json list = Json::array();
-  for (const Mask& mask : result.best()) {
+  for (const Rle& rle : result.best()) {
     if (format == "rle")
-      list.push_back(json_of(mask.rle()));
+      list.push_back(json_of(rle));
     else
-      list.push_back(
-          {{"size", {mask.height(), mask.width()}}, {"polygons", json_of(polygons_of(mask))}});
+      list.push_back({{"size", {rle.height(), rle.width()}},
+                      {"polygons", json_of(polygons_of(unpacked(rle)))}});
   }
   return list;
 }
@@ -275,14 +279,13 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
     const std::string text = outlines(result, options.format).dump() + "\n";
     return {text.begin(), text.end()};
   }
-  const std::vector<Mask> masks = result.best();
+  const std::vector<Rle> masks = result.best();
   Image image;
   if (options.format == "overlay") {
     image = overlay(result.photo, masks);
     draw_prompts(image, result.prompts);
   } else {
-    Mask all = masks.front();
-    for (const Mask& mask : masks) all = all | mask;
+    const Mask all = unpacked(merge(masks));
     image = options.format == "cutout" ? cutout(result.photo, all) : all.image();
   }
   const std::string end = ending(options.output);

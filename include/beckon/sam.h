@@ -21,6 +21,7 @@
 #include "beckon/image.h"
 #include "beckon/mask.h"
 #include "beckon/prompt.h"
+#include "beckon/rle.h"
 
 namespace beckon {
 
@@ -66,11 +67,12 @@ class BECKON_API PredictedMask {
   std::span<const float> logits() const noexcept;
   ImageSize logits_size() const noexcept;
 
-  // At the image's size: the object is where the logit is above 0.
+  // At the image's size: the object is where the logit is above 0. A mask takes a byte a pixel,
+  // kept from the first call on; run lengths and what follows take next to nothing.
   const Mask& mask() const;
+  const Rle& rle() const;
   int64_t area() const;
   PixelBox bounding_box() const;
-  Rle rle() const { return mask().rle(); }
   void write_png(const std::string& path) const { mask().write_png(path); }
   // How little the mask changes with the threshold: #(logit > offset) / #(logit > -offset) at the
   // image's size. NaN if nothing is above -offset.

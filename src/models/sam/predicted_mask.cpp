@@ -102,7 +102,7 @@ void PredictedMask::Impl::complete() {
       box = {counts.left, counts.top, counts.right - counts.left + 1,
              counts.bottom - counts.top + 1};
     stability = ratio(counts);
-    mask = std::move(pixels);
+    rle = pixels.rle();
   });
 }
 
@@ -119,7 +119,16 @@ ImageSize PredictedMask::logits_size() const noexcept {
 
 const Mask& PredictedMask::mask() const {
   impl_->complete();
+  // The image it is of was there: its size needs no limit.
+  std::call_once(impl_->mask_once, [&] {
+    impl_->mask = Mask::from_rle(*impl_->rle, std::numeric_limits<int64_t>::max());
+  });
   return impl_->mask;
+}
+
+const Rle& PredictedMask::rle() const {
+  impl_->complete();
+  return *impl_->rle;
 }
 
 int64_t PredictedMask::area() const {

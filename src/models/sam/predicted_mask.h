@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "beckon/sam.h"
@@ -18,12 +19,16 @@ struct PredictedMask::Impl {
   sam::Frame frame;
 
   std::once_flag once;
-  Mask mask;
+  std::optional<Rle> rle;
   int64_t area = 0;
   PixelBox box;
   double stability = 0;  // for an offset of 1
 
-  // mask, area, box and stability, in one walk over the rows of the image.
+  // Only of masks whose pixels were asked for: a photo's worth of bytes each.
+  std::once_flag mask_once;
+  Mask mask;
+
+  // rle, area, box and stability, in one walk over the rows of the image.
   void complete();
 };
 

@@ -106,8 +106,9 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options, DecoderForm
       auto mask = std::make_shared<PredictedMask::Impl>();
       mask->score = iou[static_cast<size_t>(chosen[i])];
       mask->token = static_cast<int>(chosen[i]);
+      mask->logits = logits.select(0, logits_of_all ? chosen[i] : static_cast<int64_t>(i));
       // A copy of its own, so that keeping one mask does not keep the others.
-      mask->logits = logits.select(0, logits_of_all ? chosen[i] : static_cast<int64_t>(i)).clone();
+      if (logits.size() > mask->logits.size()) mask->logits = mask->logits.clone();
       mask->frame = frame;
       result.emplace_back(std::move(mask));
     }
@@ -126,11 +127,13 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options, DecoderForm
       !batch.masked() && model->low_rank_decoder.suits(tokens) &&
       (form == DecoderForm::many || (form == DecoderForm::by_count && batch.size() >= kMany));
   if (many || model->fast_decoder.suits(tokens)) {
-    const auto output = many ? model->low_rank_decoder.forward(*prepared_for_many(), sparse, choose)
-                             : model->fast_decoder.forward(*prepared(), sparse, dense, choose);
+    auto output = many ? model->low_rank_decoder.forward(*prepared_for_many(), sparse, choose)
+                       : model->fast_decoder.forward(*prepared(), sparse, dense, choose);
     for (int64_t p = 0; p < batch.size(); ++p) {
       const int64_t from = shared(p, output.iou);
       answer(p, row(output.iou, from), output.masks[static_cast<size_t>(from)], false);
+      if (from < p || output.iou.dim(0) < batch.size()) continue;
+      output.masks[static_cast<size_t>(from)] = {};  // with many prompts the copies add up
     }
   } else {
     const auto output =
