@@ -194,9 +194,9 @@ Json bench_segment(const SegmentSetup& setup) {
     progress.update(i, 3 * rounds);
     starts.push_back(run_self({"--version"}).ms);
     loads.push_back(run_self({"bench", "load", "--model", setup.model}).ms);
-    const Run run =
-        run_self({"segment", made_up ? made_up->path() : setup.photo, "--model", setup.model,
-                  "--point", fmt::format("{},{}", at[0], at[1]), "-o", "-", "--format", "rle"});
+    const Run run = run_self({"segment", made_up ? made_up->path() : setup.photo, "--model",
+                              setup.model, "--point", fmt::format("{},{}", at[0], at[1]), "-o", "-",
+                              "--format", "rle", "--no-cache"});
     whole.push_back(run.ms);
     memory.push_back(run.peak_mb);
   }
@@ -222,10 +222,10 @@ Json bench_segment(const SegmentSetup& setup) {
   std::vector<double> encoder, encode, first, next, next_1024, batch;
   {
     NoGrad no_grad;
-    model.image_encoder->forward(input);  // packs the weights, fills the allocator
+    model.image_encoder().forward(input);  // packs the weights, fills the allocator
     for (uint64_t i = 0; i < rounds; ++i) {
       progress.update(rounds + i, 3 * rounds);
-      encoder.push_back(timed([&] { model.image_encoder->forward(input); }));
+      encoder.push_back(timed([&] { model.image_encoder().forward(input); }));
     }
   }
   sam.encode(photo).segment(point);

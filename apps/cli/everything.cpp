@@ -486,9 +486,9 @@ void run_everything(const EverythingTask& task, const EverythingArguments& argum
     if (settings.tile > 0) {
       result.masks = generator.generate_tiled(result.photo, settings.tile, settings.overlap, go_on);
     } else {
-      const Embedding embedding = sam.encode(result.photo);
+      const Encoded seen = encode(sam, result.photo, task.cache);
       lap("encode");
-      result.masks = generator.generate(embedding, result.photo, go_on);
+      result.masks = generator.generate(seen.embedding, result.photo, go_on);
     }
   }
   lap("generate");

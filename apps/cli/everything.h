@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "cached_encoding.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -28,6 +30,7 @@ struct EverythingTask {
   std::string format;  // empty: by the output
   bool json = false;
   int64_t max_pixels = 0;
+  CacheArguments cache;
 };
 void run_everything(const EverythingTask& task, const EverythingArguments& arguments);
 

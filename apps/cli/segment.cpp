@@ -3,6 +3,7 @@
 #include <cctype>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "beckon/sam.h"
 #include "beckon/store.h"
 #include "beckon/version.h"
+#include "cached_encoding.h"
 #include "everything.h"
 #include "files.h"
 #include "json.h"
@@ -32,6 +34,7 @@ struct Options {
   std::string photo;
   std::string model;  // empty: the recipe's, else kUsualModel
   PromptArguments prompts;
+  CacheArguments cache;
   bool multimask = false, single = false;  // neither: the recipe's, else automatic
   bool everything = false;
   std::string everything_parameter;  // the first that was given of those
@@ -75,6 +78,7 @@ struct Result {
   std::string model;
   Multimask multimask;
   std::vector<Masks> objects;  // the readings of each, best first
+  bool cached = false;         // the embedding was there already
   Stopwatch time;
 
   // The best mask of each object.
@@ -156,6 +160,8 @@ Result segment(const Options& options, const Request& request) {
   result.multimask = multimask_of(options, request);
   result.prompts = request.prompts;
   const std::vector<ObjectQuery> queries = queries_of(request, options.prompts);
+  // Of the two the photo is looked at first: what is wrong with it is said first.
+  std::future<Sam> loading = std::async(std::launch::async, &Sam::load, result.model);
   const std::vector<uint8_t> bytes = read_input(options.photo);
   result.photo =
       Image::decode(bytes, name_of_input(options.photo), {.max_pixels = options.max_pixels});
@@ -163,11 +169,12 @@ Result segment(const Options& options, const Request& request) {
   for (const std::string& line : doubts(result.prompts, result.photo.size())) say(line);
   result.time.lap("read");
 
-  const Sam sam = Sam::load(result.model);
+  const Sam sam = loading.get();
   if (!request.sha256.empty() && Store().sha256(result.model) != request.sha256)
     say("note: the recipe was made with other weights than those of " + result.model);
   result.time.lap("load");
-  const Embedding embedding = sam.encode(result.photo);
+  const auto [embedding, cached] = encode(sam, result.photo, options.cache);
+  result.cached = cached;
   result.time.lap("encode");
   result.objects = embedding.segment(queries, {.multimask = result.multimask});
   result.time.lap("prompt");
@@ -233,6 +240,7 @@ Json report(const Options& options, const Result& result) {
     }
   }
   report["timing"] = result.time.report();
+  report["cached"] = result.cached;
   // A prompt file itself: `beckon segment PHOTO --prompt` reads it.
   Json recipe = Json::parse(to_json(result.prompts));
   recipe["version"] = version();
@@ -320,7 +328,8 @@ bool ran_everything(const Options& options, const Request& request) {
                   .output = options.output,
                   .format = options.format,
                   .json = options.json,
-                  .max_pixels = options.max_pixels},
+                  .max_pixels = options.max_pixels,
+                  .cache = options.cache},
                  *options.everything_arguments);
   return true;
 }
@@ -408,6 +417,7 @@ void add_segment(CLI::App& program) {
       ->add_option("--max-pixels", options->max_pixels,
                    "The largest photo to read, width times height; 100000000 if not given")
       ->type_name("N");
+  add_cache_arguments(*command, options->cache);
   const CLI::Option* everything = add_everything(*command, options->everything_arguments);
   command->callback([options, command, everything] {
     options->everything = everything->count() > 0;

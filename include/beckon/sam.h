@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "beckon/dtype.h"
 #include "beckon/export.h"
 #include "beckon/image.h"
 #include "beckon/mask.h"
@@ -136,9 +137,13 @@ class BECKON_API Embedding {
   // Sam::model_hash() of the model that made it.
   const std::string& model_hash() const;
 
+  // pixel_hash() of the image (embedding_cache.h) where it is known, else empty.
+  const std::string& pixels() const noexcept;
+
   // A safetensors file with the tensor "image_embedding" and what Sam::load_embedding() needs to
-  // know. Error(output) if it cannot be written.
-  void save(const std::string& path) const;
+  // know; f16 takes half the place of f32. Error(output) if it cannot be written, Error(usage) for
+  // another type.
+  void save(const std::string& path, DType dtype = DType::f32) const;
 
   // For what is built on the model itself.
   explicit Embedding(std::shared_ptr<const sam::Seen> seen) : seen_(std::move(seen)) {}
@@ -179,6 +184,7 @@ class BECKON_API Sam {
   // For what is built on the model itself, such as learning prompts.
   explicit Sam(std::shared_ptr<const sam::SamModel> model) : model_(std::move(model)) {}
   const sam::SamModel& model() const noexcept { return *model_; }
+  const std::shared_ptr<const sam::SamModel>& shared_model() const noexcept { return model_; }
 
  private:
   std::shared_ptr<const sam::SamModel> model_;

@@ -151,7 +151,7 @@ ConvWeights pack_conv_weights(const float* oihw, const ConvShape& shape) {
       for (int64_t w = 0; w < window; ++w)
         for (int64_t i = 0; i < in; ++i)
           rows[static_cast<size_t>((o * window + w) * in + i)] = from[(o * in + i) * window + w];
-    weights.groups.push_back(pack(rows.data(), window * in, out, 1, window * in));
+    weights.groups.push_back(pack(rows.data(), window * in, out, 1, window * in, Life::model));
   }
   return weights;
 }
@@ -184,7 +184,7 @@ ConvTransposeWeights pack_conv_transpose2x2(const float* iohw, const float* bias
           rows[static_cast<size_t>((i * 2 + right) * out_channels + o)] =
               iohw[(i * out_channels + o) * 4 + lower * 2 + right];
     (lower ? weights.lower : weights.upper) =
-        pack(rows.data(), in_channels, 2 * out_channels, 2 * out_channels, 1);
+        pack(rows.data(), in_channels, 2 * out_channels, 2 * out_channels, 1, Life::model);
   }
   if (bias) {
     weights.bias.assign(bias, bias + out_channels);

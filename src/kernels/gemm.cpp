@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/fail.h"
+#include "base/slabs.h"
 #include "base/threads.h"
 #include "kernels/target.h"
 
@@ -193,17 +194,28 @@ void pack_panels(const Batched& b, int64_t width, int64_t k, int64_t n, int64_t 
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(int64_t k, int64_t n)
+PackedMatrix::PackedMatrix(int64_t k, int64_t n, Life life)
     : k_(k), n_(n), width_(HWY_DYNAMIC_DISPATCH(panel_width)()) {
-  if (n > 0) data_ = allocate_floats(packed_size(width_, k, n));
+  if (n <= 0) return;
+  if (life == Life::model) {
+    static Slabs slabs;
+    Slabs::Block block = slabs.take(static_cast<size_t>(bytes()));
+    owner_ = std::move(block.owner);
+    data_ = static_cast<float*>(block.memory);
+  } else {
+    AlignedFloats memory = allocate_floats(packed_size(width_, k, n));
+    data_ = memory.get();
+    owner_ = std::shared_ptr<float>(memory.release(), FreeAligned());
+  }
 }
 
 int64_t PackedMatrix::bytes() const {
   return packed_size(width_, k_, n_) * static_cast<int64_t>(sizeof(float));
 }
 
-PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride) {
-  PackedMatrix packed(k, n);
+PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
+                  Life life) {
+  PackedMatrix packed(k, n, life);
   const Batched source{b, 0, row_stride, col_stride};
   const int64_t grain =
       std::max<int64_t>(1, kSerialWork / (packed.width() * std::max<int64_t>(k, 1)));

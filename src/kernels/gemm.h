@@ -7,11 +7,16 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "beckon/activation.h"
 #include "kernels/scratch.h"
 
 namespace beckon::kernels {
+
+// How long a packed matrix is needed: weights share huge pages with each other, which costs less
+// than pages of their own, and go when the last of their neighbours does.
+enum class Life : uint8_t { brief, model };
 
 // A matrix B [K,N] in column panels: panel p holds, for each k in turn, the columns [p*width,
 // p*width + width). The last panel is padded with zeros, to half the width if that holds what is
@@ -21,7 +26,9 @@ class PackedMatrix {
   PackedMatrix() = default;
   // Room for a matrix; the contents are not initialised. For pack() and for layers that pack by
   // other rules.
-  PackedMatrix(int64_t k, int64_t n);
+  PackedMatrix(int64_t k, int64_t n, Life life = Life::brief);
+  PackedMatrix(PackedMatrix&&) = default;
+  PackedMatrix& operator=(PackedMatrix&&) = default;
 
   int64_t k() const { return k_; }
   int64_t n() const { return n_; }
@@ -29,18 +36,20 @@ class PackedMatrix {
   // Columns of a panel: two vectors of the instruction set this was packed for.
   int64_t width() const { return width_; }
   int64_t panels() const { return width_ == 0 ? 0 : (n_ + width_ - 1) / width_; }
-  const float* panel(int64_t p) const { return data_.get() + p * width_ * k_; }
-  float* panel(int64_t p) { return data_.get() + p * width_ * k_; }
+  const float* panel(int64_t p) const { return data_ + p * width_ * k_; }
+  float* panel(int64_t p) { return data_ + p * width_ * k_; }
   int64_t bytes() const;
 
  private:
   int64_t k_ = 0, n_ = 0, width_ = 0;
-  AlignedFloats data_;
+  std::shared_ptr<void> owner_;
+  float* data_ = nullptr;
 };
 
 // Packs b, whose element (i, j) is b[i * row_stride + j * col_stride]. Weights of a linear layer,
 // [N,K] in memory, are pack(w, K, N, 1, K).
-PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride);
+PackedMatrix pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
+                  Life life = Life::brief);
 
 // Where the rows of A come from.
 struct Rows {

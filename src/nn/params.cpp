@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <mutex>
 #include <unordered_map>
 
 #include "base/fail.h"
+#include "base/slabs.h"
+#include "base/threads.h"
 
 namespace beckon::nn {
 
@@ -16,13 +19,18 @@ struct Params::Source {
   // Names in any order; empty if the source has every name.
   virtual std::vector<std::string> names() const = 0;
   virtual Tensor load(const std::string& name, const Shape& shape, Init init) const = 0;
+  // Memory for a tensor that fill() gives its numbers, or none: then load() has nothing to do
+  // either.
+  virtual Tensor set_aside(const std::string&, const Shape&) { return {}; }
+  virtual void fill(const std::string&, Tensor&) const {}
   virtual bool has_all() const { return false; }
 
   std::string origin;
 
   std::mutex mutex;
   std::vector<Parameter> taken;
-  std::unordered_map<std::string, size_t> place;  // of a name in `taken`
+  std::unordered_map<std::string, size_t> place;        // of a name in `taken`
+  std::vector<std::pair<std::string, Tensor>> waiting;  // set aside, not filled yet
 };
 
 namespace {
@@ -42,13 +50,26 @@ class FileSource : public Params::Source {
     if (file_.info(name).dtype == DType::f32) {
       if (auto raw = file_.raw(name)) return Tensor::wrap(raw->owner, raw->data, shape, DType::f32);
     }
-    Tensor result = Tensor::empty(shape);
-    file_.read_f32(name, {result.data(), static_cast<size_t>(result.size())});
+    Tensor result = memory(shape);
+    fill(name, result);
     return result;
+  }
+  Tensor set_aside(const std::string& name, const Shape& shape) override {
+    if (file_.info(name).dtype == DType::f32 && file_.raw(name)) return {};
+    return memory(shape);
+  }
+  void fill(const std::string& name, Tensor& tensor) const override {
+    file_.read_f32(name, {tensor.data(), static_cast<size_t>(tensor.size())});
   }
 
  private:
+  Tensor memory(const Shape& shape) const {
+    Slabs::Block block = slabs_.take(static_cast<size_t>(shape.elements()) * sizeof(float));
+    return Tensor::wrap(std::move(block.owner), block.memory, shape, DType::f32);
+  }
+
   Checkpoint file_;
+  mutable Slabs slabs_;
 };
 
 class MemorySource : public Params::Source {
@@ -153,8 +174,8 @@ Params Params::random(uint64_t seed) { return {std::make_shared<MadeSource>(seed
 Params Params::zeros() { return {std::make_shared<MadeSource>(std::nullopt), ""}; }
 
 Params Params::operator/(std::string_view name) const {
-  Params below(source_, joined(path_, name));
-  below.hint_ = hint_;
+  Params below = *this;
+  below.path_ = joined(path_, name);
   return below;
 }
 
@@ -188,10 +209,40 @@ Tensor Params::take(std::string_view name, const Shape& shape, Init init, bool t
            shape.str());
     return tensor;
   }
-  Tensor tensor = source_->load(key, shape, init);
+  Tensor tensor;
+  if (later_) tensor = source_->set_aside(key, shape);
+  if (tensor.defined())
+    source_->waiting.emplace_back(key, tensor);
+  else
+    tensor = source_->load(key, shape, init);
   source_->place.emplace(key, source_->taken.size());
   source_->taken.push_back({key, tensor, trainable});
   return tensor;
+}
+
+Params Params::later() const {
+  Params result = *this;
+  result.later_ = true;
+  return result;
+}
+
+void Params::read() const {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  {
+    const std::lock_guard lock(source_->mutex);
+    auto& waiting = source_->waiting;
+    const auto rest = std::partition(waiting.begin(), waiting.end(), [&](const auto& item) {
+      return !path_.empty() && !item.first.starts_with(path_ + ".");
+    });
+    std::move(rest, waiting.end(), std::back_inserter(tensors));
+    waiting.erase(rest, waiting.end());
+  }
+  parallel_for(static_cast<int64_t>(tensors.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      auto& [name, tensor] = tensors[static_cast<size_t>(i)];
+      source_->fill(name, tensor);
+    }
+  });
 }
 
 bool Params::has(std::string_view name) const { return shape(name).has_value(); }

@@ -40,6 +40,11 @@ class Params {
  public:
   // The checkpoint's tensors where they lie in the file if it stores plain f32, else converted.
   static Params from(const Checkpoint& checkpoint);
+  // The same path, but what has to be converted is only set aside: names and shapes are checked
+  // now, numbers come with read(). For a constructor that does not look at them.
+  Params later() const;
+  // Fills in what was set aside below this path. Throws what reading throws.
+  void read() const;
   // Tensors in memory; `origin` stands in messages where a file name would.
   static Params from(std::map<std::string, Tensor> tensors, std::string origin = "memory");
   // Every tensor of whatever shape is asked for. The numbers depend on the seed and the name only.
@@ -79,6 +84,7 @@ class Params {
   std::shared_ptr<Source> source_;
   std::string path_;  // "" or "image_encoder.blocks"
   std::string hint_;
+  bool later_ = false;
 };
 
 }  // namespace beckon::nn

@@ -128,7 +128,7 @@ TEST(SamModel, MatchesGolden) {
       compare(golden, "out." + run + ".multi", std::span(masks).subspan(1));
     }
     EXPECT_GE(runs, 1);
-    compare_exported(golden, *model, model->image_encoder->forward(model->input(image)));
+    compare_exported(golden, *model, model->image_encoder().forward(model->input(image)));
   }
 }
 

@@ -37,13 +37,13 @@ class SamGradient : public testing::TestWithParam<bool> {};
 
 TEST_P(SamGradient, ReachesPixelsAndTokens) {
   const auto model = small_model(GetParam());
-  for (const nn::Parameter& p : model->parameters) ASSERT_FALSE(p.tensor.requires_grad());
+  for (const nn::Parameter& p : model->parameters()) ASSERT_FALSE(p.tensor.requires_grad());
   const Tensor image = model->input(small_picture());
   const Tensor tokens = random_tensor({1, 3, 32}, 77, 0.5f);
   const Tensor weights =
       random_tensor({1, 4, 4 * model->config.prompt.grid_h, 4 * model->config.prompt.grid_w}, 78);
   const auto loss = [&] {
-    const Tensor seen = model->image_encoder->forward(image);
+    const Tensor seen = model->image_encoder().forward(image);
     const auto output = model->mask_decoder.forward(seen, model->prompt_encoder.grid_code(), tokens,
                                                     model->prompt_encoder.no_mask());
     return mean(output.masks * weights) + sum(output.iou);
@@ -52,14 +52,14 @@ TEST_P(SamGradient, ReachesPixelsAndTokens) {
   expect_slope(image, random_tensor(image.shape(), 79), loss, 2e-4f, 0.015);
   expect_slope(tokens, random_tensor(tokens.shape(), 80), loss, 1e-3f, 0.015);
   // A frozen model keeps no gradients of its own.
-  for (const nn::Parameter& p : model->parameters) EXPECT_FALSE(p.tensor.grad().defined());
+  for (const nn::Parameter& p : model->parameters()) EXPECT_FALSE(p.tensor.grad().defined());
 }
 
 TEST_P(SamGradient, ReachesParametersThatAreAskedFor) {
   const auto model = small_model(GetParam());
   const Tensor image = model->input(small_picture());
   std::vector<Tensor> trained;
-  for (nn::Parameter p : model->parameters) {
+  for (nn::Parameter p : model->parameters()) {
     if (!p.name.ends_with("norm4.bias") && !p.name.ends_with("qkv.weight") &&
         !p.name.ends_with("bn.weight") && !p.name.ends_with("attention_biases") &&
         !p.name.ends_with("rel_pos_h"))
@@ -69,7 +69,7 @@ TEST_P(SamGradient, ReachesParametersThatAreAskedFor) {
   }
   ASSERT_GE(trained.size(), 4u);
   const auto output = model->mask_decoder.forward(
-      model->image_encoder->forward(image), model->prompt_encoder.grid_code(),
+      model->image_encoder().forward(image), model->prompt_encoder.grid_code(),
       random_tensor({1, 3, 32}, 77), model->prompt_encoder.no_mask());
   mean(output.masks * output.masks).backward();
   for (const Tensor& parameter : trained) {

@@ -63,9 +63,9 @@ TEST(SamLoad, ReadsVitFilesOfAllKinds) {
   const auto model = small_model();
   const Sam reference(model);
   const TempDir dir;
-  const std::string pth = dir.write("sam_vit_b.pth", torch_file(model->parameters, false));
-  write_official(dir / "official.safetensors", model->parameters, [](auto& n) { return n; });
-  write_official(dir / "hugging_face.safetensors", model->parameters,
+  const std::string pth = dir.write("sam_vit_b.pth", torch_file(model->parameters(), false));
+  write_official(dir / "official.safetensors", model->parameters(), [](auto& n) { return n; });
+  write_official(dir / "hugging_face.safetensors", model->parameters(),
                  [](auto& n) { return hugging_face_name(n); });
   for (const std::string& path :
        {pth, dir / "official.safetensors", dir / "hugging_face.safetensors"}) {
@@ -94,12 +94,12 @@ TEST(SamLoad, ReadsTinyVitFiles) {
   const nn::Params p = nn::Params::random(5);
   {
     const sam::SamModel draft(p, config);
-    enliven(draft.parameters);
+    enliven(draft.parameters());
   }
   const Sam reference(std::make_shared<const sam::SamModel>(p, config));
   const TempDir dir;
   const std::string path =
-      dir.write("mobile_sam.pt", torch_file(reference.model().parameters, true));
+      dir.write("mobile_sam.pt", torch_file(reference.model().parameters(), true));
   const Sam sam = Sam::load(path);
   EXPECT_EQ(sam.image_size(), 1024);
   const auto& found = std::get<sam::TinyVitConfig>(sam.model().config.encoder);
@@ -116,7 +116,7 @@ TEST(SamLoad, OfficialSizesAreTheSheets) {
     int64_t count = 0;
     const nn::Params p = nn::Params::zeros();
     const sam::SamModel model(p, c);
-    for (const auto& parameter : model.parameters)
+    for (const auto& parameter : model.parameters())
       if (parameter.trainable && parameter.name.starts_with("image_encoder."))
         count += parameter.tensor.size();
     EXPECT_EQ(count, parameters) << variant;
@@ -131,7 +131,7 @@ TEST(SamLoad, OneClearErrorForAnotherModel) {
   const TempDir dir;
   const auto model = small_model();
   const auto refuse = [&](const std::string& part, auto&& change) {
-    std::vector<nn::Parameter> parameters = model->parameters;
+    std::vector<nn::Parameter> parameters = model->parameters();
     change(parameters);
     write_official(dir / "x.safetensors", parameters, [](auto& n) { return n; });
     expect_error(Kind::model, part, [&] { Sam::load(dir / "x.safetensors"); });

@@ -57,7 +57,7 @@ std::vector<float> plain(const sam::SamModel& model, const Embedding& seen, cons
                            ? model.prompt_encoder.no_mask()
                            : model.prompt_encoder.dense(Tensor::from(
                                  std::span<const float>(prompt.mask), {1, side, side, 1}));
-  const auto output = model.mask_decoder.forward(model.image_encoder->forward(model.input(image)),
+  const auto output = model.mask_decoder.forward(model.image_encoder().forward(model.input(image)),
                                                  model.prompt_encoder.grid_code(), sparse, dense);
   std::vector<float> result;
   const int64_t plane = side * side;
@@ -125,18 +125,18 @@ TEST(Sam, TrainedWeightsAreUsedAtOnce) {
         expect_near(numbers(seen.segment(q, {.multimask = Multimask::all})),
                     std::span<const float>(plain(*model, seen, image, q)), 1e-3, when);
     };
-    for (nn::Parameter p : model->parameters) {
+    for (nn::Parameter p : model->parameters()) {
       if (!p.trainable || p.name.starts_with("image_encoder.")) continue;
       for (int64_t i = 0; i < p.tensor.size(); ++i) p.tensor.data()[i] *= 1.1f;
     }
     expect_plain(before, "decoder written to");
-    for (nn::Parameter p : model->parameters) {
+    for (nn::Parameter p : model->parameters()) {
       if (!p.trainable) continue;
       p.tensor.set_requires_grad();
       for (int64_t i = 0; i < p.tensor.size(); ++i) p.tensor.data()[i] *= 0.95f;
     }
     expect_plain(sam.encode(image), "while it is trained");
-    for (nn::Parameter p : model->parameters) p.tensor.set_requires_grad(false);
+    for (nn::Parameter p : model->parameters()) p.tensor.set_requires_grad(false);
     expect_plain(sam.encode(image), "frozen again");
   }
 }
@@ -174,7 +174,7 @@ TEST(Sam, ManyPromptsMatchTheReadableDecoder) {
     }
   };
   expect_plain("as loaded");
-  for (nn::Parameter p : model->parameters) {
+  for (nn::Parameter p : model->parameters()) {
     if (!p.trainable || p.name.starts_with("image_encoder.")) continue;
     for (int64_t i = 0; i < p.tensor.size(); ++i) p.tensor.data()[i] *= 1.1f;
   }

@@ -82,7 +82,7 @@ inline std::shared_ptr<const sam::SamModel> small_model(bool tiny_vit = false, i
   {
     // Fill the source first: what is derived from weights is made when the model is.
     const sam::SamModel draft(p, small_config(tiny_vit, dim));
-    enliven(draft.parameters);
+    enliven(draft.parameters());
   }
   return std::make_shared<const sam::SamModel>(p, small_config(tiny_vit, dim));
 }

@@ -114,12 +114,13 @@ PackedMatrix pack_up_conv(const UpConv& conv, std::vector<float>* bias) {
   const Tensor places = conv.weight.permute({0, 2, 3, 1}).contiguous();
   bias->clear();
   for (int i = 0; i < 4; ++i) bias->insert(bias->end(), conv.bias.data(), conv.bias.data() + out);
-  return kernels::pack(std::as_const(places).data(), in, 4 * out, 4 * out, 1);
+  return kernels::pack(std::as_const(places).data(), in, 4 * out, 4 * out, 1, kernels::Life::model);
 }
 
 PackedMatrix pack_linear(const nn::Linear& linear) {
   const Tensor w = linear.weight.to(DType::f32).contiguous();
-  return kernels::pack(std::as_const(w).data(), w.dim(1), w.dim(0), 1, w.dim(1));
+  return kernels::pack(std::as_const(w).data(), w.dim(1), w.dim(0), 1, w.dim(1),
+                       kernels::Life::model);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include <sys/stat.h>
+
 #include "base/fail.h"
 #include "base/sha256.h"
 
@@ -15,15 +17,49 @@ float Frame::y(double image_y) const {
   return static_cast<float>(image_y * (static_cast<double>(resized.height) / image.height));
 }
 
+FileIdentity FileIdentity::of(const std::string& path) {
+  FileIdentity id;
+  id.path = path;
+  struct stat status = {};
+  if (stat(path.c_str(), &status) != 0) return id;
+  id.device = status.st_dev;
+  id.inode = status.st_ino;
+  id.bytes = static_cast<uint64_t>(status.st_size);
+  id.modified_ns = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+  id.changed_ns = int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
+  return id;
+}
+
+std::string FileIdentity::str() const {
+  return fmt::format("file {} {} {} {} {}", device, inode, bytes, modified_ns, changed_ns);
+}
+
 SamModel::SamModel(const nn::Params& p, const SamConfig& c)
     : config(c),
-      image_encoder(make_image_encoder(p / "image_encoder", c)),
+      params_(p),
+      image_encoder_(make_image_encoder(p.later() / "image_encoder", c)),
       prompt_encoder(p / "prompt_encoder", c.prompt),
-      mask_decoder(p / "mask_decoder", c.decoder),
+      mask_decoder(p.later() / "mask_decoder", c.decoder),
       fast_decoder(mask_decoder),
       low_rank_decoder(mask_decoder),
-      parameters(p.taken()),
-      origin(p.origin()) {}
+      origin(p.origin()),
+      parameters_(p.taken()) {
+  (p / "mask_decoder").read();
+}
+
+void SamModel::read() const {
+  std::call_once(read_, [&] { params_.read(); });
+}
+
+const ImageEncoder& SamModel::image_encoder() const {
+  read();
+  return *image_encoder_;
+}
+
+const std::vector<nn::Parameter>& SamModel::parameters() const {
+  read();
+  return parameters_;
+}
 
 Frame SamModel::frame(ImageSize image) const {
   const int side = static_cast<int>(config.image());
@@ -56,7 +92,7 @@ const std::string& SamModel::hash() const {
   std::call_once(hashed_, [&] {
     Sha256 sha;
     const auto text = [&](const std::string& s) { sha.update(std::as_bytes(std::span(s))); };
-    for (const nn::Parameter& parameter : parameters) {
+    for (const nn::Parameter& parameter : parameters()) {
       text(parameter.name + parameter.tensor.shape().str() + "\n");
       const Tensor values = parameter.tensor.contiguous();
       sha.update(std::as_bytes(values.values()));

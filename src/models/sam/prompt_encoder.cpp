@@ -1,8 +1,10 @@
 #include "models/sam/prompt_encoder.h"
 
+#include <cmath>
 #include <numbers>
 
 #include "base/fail.h"
+#include "base/threads.h"
 
 namespace beckon::sam {
 namespace {
@@ -32,6 +34,49 @@ Tensor concat_labels(const Tensor& a, const Tensor& b) {
   return result;
 }
 
+// position_code() of the middles of a grid, [1,h,w,C]. An angle is one of the row and one of the
+// column together: sin(a + b) = sin a cos b + cos a sin b spares all but one in h + w sines, which
+// were most of the time a model took to load.
+Tensor code_of_grid(const Tensor& gaussian, int64_t rows, int64_t columns) {
+  const int64_t half = gaussian.dim(1);
+  const Tensor plain = gaussian.contiguous();  // [2,C/2]: of x, of y
+  struct Side {
+    std::vector<float> sine, cosine;  // [places,C/2]
+  };
+  const auto side = [&](int64_t places, const float* g) {
+    Side result;
+    for (int64_t i = 0; i < places; ++i) {
+      const double at = 2 * (static_cast<double>(i) + 0.5) / static_cast<double>(places) - 1;
+      for (int64_t c = 0; c < half; ++c) {
+        const double angle = 2 * std::numbers::pi * at * static_cast<double>(g[c]);
+        result.sine.push_back(static_cast<float>(std::sin(angle)));
+        result.cosine.push_back(static_cast<float>(std::cos(angle)));
+      }
+    }
+    return result;
+  };
+  const float* g = plain.values().data();
+  const Side x = side(columns, g), y = side(rows, g + half);
+  Tensor code = Tensor::empty({1, rows, columns, 2 * half});
+  float* all = code.data();
+  parallel_for(rows, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* sy = &y.sine[static_cast<size_t>(i * half)];
+      const float* cy = &y.cosine[static_cast<size_t>(i * half)];
+      for (int64_t j = 0; j < columns; ++j) {
+        const float* sx = &x.sine[static_cast<size_t>(j * half)];
+        const float* cx = &x.cosine[static_cast<size_t>(j * half)];
+        float* to = all + (i * columns + j) * 2 * half;
+        for (int64_t c = 0; c < half; ++c) {
+          to[c] = sx[c] * cy[c] + cx[c] * sy[c];
+          to[half + c] = cx[c] * cy[c] - sx[c] * sy[c];
+        }
+      }
+    }
+  });
+  return code;
+}
+
 }  // namespace
 
 PromptEncoder::PromptEncoder(const nn::Params& p, const PromptEncoderConfig& c)
@@ -49,15 +94,7 @@ PromptEncoder::PromptEncoder(const nn::Params& p, const PromptEncoderConfig& c)
   for (int64_t i = 0; i < 4; ++i)
     point_embeddings_.push_back((p / "point_embeddings" / i).tensor("weight", {1, c.dim}));
 
-  Tensor uv = Tensor::empty({1, c.grid_h, c.grid_w, 2});
-  float* to = uv.data();
-  for (int64_t i = 0; i < c.grid_h; ++i) {
-    for (int64_t j = 0; j < c.grid_w; ++j) {
-      *to++ = (static_cast<float>(j) + 0.5f) / static_cast<float>(c.grid_w);
-      *to++ = (static_cast<float>(i) + 0.5f) / static_cast<float>(c.grid_h);
-    }
-  }
-  grid_code_ = position_code(uv);
+  grid_code_ = code_of_grid(gaussian_, c.grid_h, c.grid_w);
 }
 
 // Random Fourier features: sine and cosine of 2 pi (2 uv - 1) G.

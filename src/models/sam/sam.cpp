@@ -1,7 +1,9 @@
 #include "beckon/sam.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 
 #include "base/fail.h"
 #include "beckon/checkpoint.h"
@@ -67,27 +69,42 @@ ImageSize Embedding::grid() const noexcept {
 
 const std::string& Embedding::model_hash() const { return seen_->model->hash(); }
 
-void Embedding::save(const std::string& path) const {
+const std::string& Embedding::pixels() const noexcept { return seen_->pixels; }
+
+void Embedding::save(const std::string& path, DType dtype) const {
+  if (dtype != DType::f32 && dtype != DType::f16)
+    fail(Kind::usage, "{}: embeddings are saved as f32 or f16, not {}", path, name_of(dtype));
   const std::vector<float> planes = values();
-  const TensorBytes tensor{kTensorName,
-                           DType::f32,
-                           {1, channels(), grid().height, grid().width},
-                           std::as_bytes(std::span(planes))};
+  std::vector<uint16_t> halves;
+  if (dtype == DType::f16)
+    std::transform(planes.begin(), planes.end(), std::back_inserter(halves), float_to_half);
+  const TensorBytes tensor{
+      kTensorName,
+      dtype,
+      {1, channels(), grid().height, grid().width},
+      dtype == DType::f16 ? std::as_bytes(std::span(halves)) : std::as_bytes(std::span(planes))};
   write_safetensors(path, std::span(&tensor, 1),
                     {{"beckon", kKind},
                      {"model_hash", model_hash()},
                      {"variant", seen_->model->config.name},
+                     {"pixels", seen_->pixels},
                      {"image_width", std::to_string(seen_->frame.image.width)},
                      {"image_height", std::to_string(seen_->frame.image.height)}});
 }
 
 Sam Sam::load(const std::string& name_or_path) {
-  const Checkpoint file = sam_names(Checkpoint::open(Store().find(name_or_path)));
+  const std::string path = Store().find(name_or_path);
+  const Checkpoint opened = Checkpoint::open(path);
+  std::vector<sam::FileIdentity> files;
+  for (const std::string& name : opened.files()) files.push_back(sam::FileIdentity::of(name));
+  const Checkpoint file = sam_names(opened);
   const nn::Params params = nn::Params::from(file);
   const sam::SamConfig config = sam::detect_config(params);
   const std::string hint = config.name == "custom" ? "the file is of a size of its own"
                                                    : "the file looks like SAM " + config.name;
-  return Sam(std::make_shared<const sam::SamModel>(params.with_hint(hint), config));
+  auto model = std::make_shared<sam::SamModel>(params.with_hint(hint), config);
+  model->files = std::move(files);
+  return Sam(std::move(model));
 }
 
 Embedding Sam::encode(const Image& image) const {
@@ -96,7 +113,7 @@ Embedding Sam::encode(const Image& image) const {
   seen->model = model_;
   const Tensor input = model_->input(image);
   seen->frame = model_->frame({image.width(), image.height()});
-  seen->embedding = model_->image_encoder->forward(input);
+  seen->embedding = model_->image_encoder().forward(input);
   return Embedding(std::move(seen));
 }
 
@@ -127,6 +144,7 @@ Embedding Sam::load_embedding(const std::string& path) const {
          size.height, ReadOptions{}.max_pixels);
   seen->frame = model_->frame(size);
   seen->embedding = planes.permute({0, 2, 3, 1}).contiguous();
+  seen->pixels = text(file, "pixels");
   return Embedding(std::move(seen));
 }
 
@@ -136,7 +154,7 @@ int Sam::image_size() const noexcept { return static_cast<int>(model_->config.im
 
 int64_t Sam::parameter_count() const noexcept {
   int64_t count = 0;
-  for (const nn::Parameter& parameter : model_->parameters)
+  for (const nn::Parameter& parameter : model_->parameters())
     if (parameter.trainable) count += parameter.tensor.size();
   return count;
 }

@@ -24,7 +24,8 @@ enum class DecoderForm : uint8_t {
 struct Seen {
   std::shared_ptr<const SamModel> model;
   Frame frame;
-  Tensor embedding;  // [1,h,w,C]
+  Tensor embedding;    // [1,h,w,C]
+  std::string pixels;  // pixel_hash() of the image, where it is known
 
   std::vector<Masks> segment(std::span<const ObjectQuery> queries, const SegmentOptions& options,
                              DecoderForm form = DecoderForm::by_count) const;

@@ -44,7 +44,7 @@ std::shared_ptr<const ConvWeights> packed_scatter(const ConvShape& s, const Tens
     ConvWeights packed;
     for (int64_t g = 0; g < s.groups; ++g)
       packed.groups.push_back(kernels::pack(w.data() + g * s.out_group() * s.patch(), s.out_group(),
-                                            s.patch(), s.patch(), 1));
+                                            s.patch(), s.patch(), 1, kernels::Life::model));
     return packed;
   });
 }

@@ -11,7 +11,7 @@ std::shared_ptr<const kernels::PackedMatrix> packed_transposed(const Tensor& wei
   return derived<kernels::PackedMatrix>(weight, &key, [&] {
     const Tensor w = weight.detach().to(DType::f32).contiguous();
     const int64_t n = w.dim(0), k = n == 0 ? 0 : w.size() / n;
-    return kernels::pack(std::as_const(w).data(), k, n, 1, k);
+    return kernels::pack(std::as_const(w).data(), k, n, 1, k, kernels::Life::model);
   });
 }
 
@@ -20,7 +20,7 @@ std::shared_ptr<const kernels::PackedMatrix> packed_plain(const Tensor& weight) 
   return derived<kernels::PackedMatrix>(weight, &key, [&] {
     const Tensor w = weight.detach().to(DType::f32).contiguous();
     const int64_t n = w.dim(0), k = n == 0 ? 0 : w.size() / n;
-    return kernels::pack(std::as_const(w).data(), n, k, k, 1);
+    return kernels::pack(std::as_const(w).data(), n, k, k, 1, kernels::Life::model);
   });
 }
 
