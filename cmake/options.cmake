@@ -2,6 +2,7 @@
 option(BECKON_BUILD_CLI "Build the beckon program" ${PROJECT_IS_TOP_LEVEL})
 option(BECKON_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(BECKON_BUILD_BENCH "Build the benchmarks" OFF)
+option(BECKON_BUILD_PYTHON "Build the Python package's module (pybind11)" OFF)
 option(BECKON_BUILD_FUZZERS "Build the fuzz targets (clang, libFuzzer)" OFF)
 option(BECKON_INSTALL "Create install rules" ${PROJECT_IS_TOP_LEVEL})
 option(BECKON_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})

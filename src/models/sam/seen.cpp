@@ -149,16 +149,20 @@ void Seen::decode(const Batch& batch, const SegmentOptions& options, DecoderForm
 
 std::vector<Masks> Seen::segment(std::span<const ObjectQuery> queries,
                                  const SegmentOptions& options, DecoderForm form) const {
-  NoGrad no_grad;
   std::vector<FramePrompt> prompts;
   for (size_t i = 0; i < queries.size(); ++i) {
     const std::string name = queries.size() > 1 ? fmt::format("object {}: ", i + 1) : "";
     prompts.push_back(to_frame(queries[i], frame, model->config.prompt, name));
   }
+  return segment(std::span<const FramePrompt>(prompts), options, form);
+}
 
-  std::vector<Masks> answers(queries.size());
-  std::vector<char> done(queries.size(), 0);
-  for (size_t i = 0; i < queries.size(); ++i) {
+std::vector<Masks> Seen::segment(std::span<const FramePrompt> prompts,
+                                 const SegmentOptions& options, DecoderForm form) const {
+  NoGrad no_grad;
+  std::vector<Masks> answers(prompts.size());
+  std::vector<char> done(prompts.size(), 0);
+  for (size_t i = 0; i < prompts.size(); ++i) {
     if (done[i]) continue;
     Batch batch;
     const auto same_kind = [&](const FramePrompt& p) {
@@ -168,8 +172,8 @@ std::vector<Masks> Seen::segment(std::span<const ObjectQuery> queries,
         model->fast_decoder.suits(1 + model->config.decoder.masks() + prompts[i].sparse());
     const size_t most = !fast                      ? kPlainGroup
                         : !prompts[i].mask.empty() ? kMaskedGroup
-                                                   : queries.size();
-    for (size_t j = i; j < queries.size(); ++j) {
+                                                   : prompts.size();
+    for (size_t j = i; j < prompts.size(); ++j) {
       if (done[j] || !same_kind(prompts[j])) continue;
       if (batch.objects.size() == most) break;
       batch.objects.push_back(j);

@@ -29,6 +29,10 @@ struct Seen {
 
   std::vector<Masks> segment(std::span<const ObjectQuery> queries, const SegmentOptions& options,
                              DecoderForm form = DecoderForm::by_count) const;
+  // The same for prompts that are in the frame already, such as those of the reference's
+  // predict_torch().
+  std::vector<Masks> segment(std::span<const FramePrompt> prompts, const SegmentOptions& options,
+                             DecoderForm form = DecoderForm::by_count) const;
 
  private:
   struct Batch;

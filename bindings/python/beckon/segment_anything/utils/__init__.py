@@ -1,0 +1,3 @@
+from . import amg, transforms
+
+__all__ = ["amg", "transforms"]
