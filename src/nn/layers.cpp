@@ -22,11 +22,15 @@ Conv2d::Conv2d(const Params& p, int64_t in, int64_t out, int64_t kernel, const C
 
 ConvBN::ConvBN(const Params& p, int64_t in, int64_t out, int64_t kernel, const Conv& conv,
                float eps)
-    : weight_((p / "c").tensor("weight", {out, in / conv.groups, kernel, kernel})),
-      gamma_((p / "bn").tensor("weight", {out}, Init::ones)),
-      beta_((p / "bn").tensor("bias", {out}, Init::zeros)),
-      mean_((p / "bn").buffer("running_mean", {out}, Init::zeros)),
-      variance_((p / "bn").buffer("running_var", {out}, Init::ones)),
+    : ConvBN(p / "c", p / "bn", in, out, kernel, conv, eps) {}
+
+ConvBN::ConvBN(const Params& conv_params, const Params& norm, int64_t in, int64_t out,
+               int64_t kernel, const Conv& conv, float eps)
+    : weight_(conv_params.tensor("weight", {out, in / conv.groups, kernel, kernel})),
+      gamma_(norm.tensor("weight", {out}, Init::ones)),
+      beta_(norm.tensor("bias", {out}, Init::zeros)),
+      mean_(norm.buffer("running_mean", {out}, Init::zeros)),
+      variance_(norm.buffer("running_var", {out}, Init::ones)),
       conv_(conv),
       eps_(eps) {}
 

@@ -90,6 +90,9 @@ class ConvBN {
  public:
   ConvBN(const Params& p, int64_t in, int64_t out, int64_t kernel, const Conv& conv,
          float eps = 1e-5f);
+  // With other names than "c" and "bn": the paths of the two.
+  ConvBN(const Params& conv_params, const Params& norm_params, int64_t in, int64_t out,
+         int64_t kernel, const Conv& conv, float eps = 1e-5f);
   Tensor operator()(const Tensor& x, const Fused& fused = {}) const;
 
   struct Folded {

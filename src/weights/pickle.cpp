@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_set>
 
 #include "base/fail.h"
 #include "weights/cursor.h"
@@ -29,6 +30,7 @@ enum class Role {
   unwrap,        // returns its first argument: parameters
   typed_tensor,  // (function, class, arguments, state) -> function(arguments)
   harmless,      // makes something that holds no weights
+  module,        // an object of a TorchScript archive: its attributes, as a dictionary
 };
 
 struct Name {
@@ -38,6 +40,14 @@ struct Name {
 };
 
 constexpr Name kNames[] = {
+    // Whatever class of __torch__, see push_name(). The code beside it in the archive is not read.
+    {"__torch__", "", Role::module},
+    {"torch.jit._pickle", "build_intlist", Role::sequence},
+    {"torch.jit._pickle", "build_doublelist", Role::sequence},
+    {"torch.jit._pickle", "build_boollist", Role::sequence},
+    {"torch.jit._pickle", "build_tensorlist", Role::sequence},
+    {"torch.jit._pickle", "restore_type_tag", Role::unwrap},
+
     {"collections", "OrderedDict", Role::ordered_dict},
     {"collections", "defaultdict", Role::new_dict},
     {"builtins", "dict", Role::new_dict},
@@ -307,10 +317,14 @@ class Machine {
         const auto three = pop_some(3);
         return stack_.push_back(apply(three[0], three[1], 0));
       }
-      case 'b':  // BUILD: attributes of an object, such as the _metadata of a state dict
-        pop();
-        top();
+      case 'b': {  // BUILD: attributes of an object, such as the _metadata of a state dict
+        const Index attributes = pop();
+        const Index object = top();
+        // Only those of TorchScript's modules hold weights.
+        if (modules_.contains(object) && value(attributes).kind == Kind::dict)
+          set_items(object, std::vector<Index>(items(attributes)));
         return;
+      }
       case 'Q':  // BINPERSID
         return push_storage(pop());
       default:
@@ -376,9 +390,8 @@ class Machine {
     for (size_t i = 0; i < std::size(kNames); ++i)
       if (kNames[i].module == module && kNames[i].name == called)
         return push({Kind::name, 0, static_cast<int64_t>(i)});
-    const char* hint = module.starts_with("__torch__")
-                           ? " (a TorchScript archive; a state dict is needed)"
-                       : module == "torch" && called.ends_with("Storage")
+    if (module.starts_with("__torch__")) return push({Kind::name, 0, 0});
+    const char* hint = module == "torch" && called.ends_with("Storage")
                            ? " (an element type that is not read)"
                            : "; a checkpoint of tensors has no need of it, and nothing was run";
     refuse(model, "refers to '{}.{}'{}", printable(module), printable(called), hint);
@@ -426,6 +439,11 @@ class Machine {
         return apply(args[0], args[2], depth + 1);
       case Role::harmless:
         return add({Kind::opaque});
+      case Role::module: {
+        const Index object = add_list(Kind::dict, {});
+        modules_.insert(object);
+        return object;
+      }
       case Role::storage_type:
       case Role::element_type:
         refuse(model, "calls {}.{}, which is a type", what.module, what.name);
@@ -506,6 +524,7 @@ class Machine {
   std::vector<Index> stack_;
   std::vector<size_t> marks_;
   std::vector<Index> memo_;
+  std::unordered_set<Index> modules_;  // made by Role::module
   size_t item_count_ = 0, steps_ = 0;
 };
 

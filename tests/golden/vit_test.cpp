@@ -67,6 +67,8 @@ TEST(Vit, MatchesGolden) {
     expect_golden(golden, "out.logits", logits);
     const Tensor loss = cross_entropy(logits, tensor(io.at("in.target")));
     expect_golden(golden, "out.loss", loss);
+    // Without anyone watching the last block does less.
+    expect_golden(golden, "mid.feature", model.forward(planes.permute({0, 2, 3, 1})));
 
     if (!loss.requires_grad() && !golden.is_own()) continue;  // a case of the forward pass alone
     loss.backward();

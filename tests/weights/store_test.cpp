@@ -356,11 +356,16 @@ TEST_F(StoreTest, TheFolderFollowsTheEnvironment) {
 TEST(Registry, PinsWhatIsKnown) {
   for (const ModelSpec& model : weights::known_models()) {
     EXPECT_FALSE(model.sources.empty()) << model.name;
+    EXPECT_GT(model.bytes, 1'000'000u) << model.name;
     for (const SourceSpec& source : model.sources) {
       EXPECT_FALSE(source.files.empty()) << model.name;
       for (const weights::FileSpec& file : source.files) {
-        EXPECT_GT(file.bytes, 1'000'000u) << file.name;
-        EXPECT_EQ(file.sha256.size(), 64u) << file.name;
+        // Sizes and hashes that nobody published are left open, never guessed.
+        const bool is_sam = model.name.find("sam") != std::string::npos;
+        EXPECT_TRUE(!is_sam || file.bytes > 1'000'000u) << file.name;
+        const bool published = is_sam || model.name.starts_with("clip-");
+        EXPECT_TRUE(!published || file.sha256.size() == 64u) << file.name;
+        EXPECT_LE(file.sha256.size(), 64u) << file.name;
         EXPECT_EQ(file.sha256.find_first_not_of("0123456789abcdef"), std::string::npos);
       }
       if (source.kind == SourceSpec::Kind::https) {

@@ -136,7 +136,6 @@ TEST(Torch, ACallIsAnErrorThatNamesIt) {
        "'torch._utils._rebuild"},
       {"numpy object", global("numpy.core.multiarray", "_reconstruct2"), "_reconstruct2"},
       {"a class of the user", global("__main__", "Net") + ")\x81", "'__main__.Net'"},
-      {"TorchScript", global("__torch__.net", "Net") + ")\x81", "TorchScript"},
       {"quantised", global("torch", "QInt8Storage"), "element type that is not read"},
       {"extension registry", "\x82\x01", "opcode 0x82"},
       {"INST", "(ios\nsystem\n", "opcode 0x69"},
@@ -149,6 +148,29 @@ TEST(Torch, ACallIsAnErrorThatNamesIt) {
     expect_refused(pickle(c.object), kind, c.part);
   }
   expect_refused("cos\nsystem\n(S'true'\ntR.", Kind::model, "'os.system'");  // protocol 0
+}
+
+// torch.jit.save: objects of classes whose code lies beside them in the archive. Their attributes
+// are the state dict; nothing of the code is looked at.
+TEST(Torch, ReadsTorchScriptModules) {
+  const auto module = [](const std::string& name, const std::string& attributes) {
+    return global("__torch__.net.___torch_mangle_7", name) + ")\x81" + attributes + "b";
+  };
+  const std::string w = tensor({"FloatStorage", "0", 6, 0, {2, 3}, {3, 1}});
+  const std::string inner =
+      module("Linear", dict({{"training", "\x89"}, {"weight", w}, {"in_features", "K\x03"}}));
+  const std::string sizes = global("torch.jit._pickle", "build_intlist") +
+                            "](K\x01K\x02"
+                            "e\x85R";
+  const std::string root =
+      module("Net", dict({{"training", "\x89"}, {"visual", inner}, {"sizes", sizes}}));
+  TempDir folder;
+  const auto file = Checkpoint::open(folder.write("model.pt", torch_zip(root, kSix)));
+  ASSERT_EQ(file.names().size(), 1u);
+  EXPECT_EQ(file.names()[0], "visual.weight");
+  EXPECT_EQ(file.info("visual.weight").shape, Shape({2, 3}));
+  // Attributes of other objects stay unread, and a module of nothing is no checkpoint.
+  expect_refused(torch_zip(module("Net", "}"), kSix), Kind::model, "without a tensor");
 }
 
 TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {

@@ -102,6 +102,10 @@ TinyVitEncoder::TinyVitEncoder(const nn::Params& p, const TinyVitConfig& c)
 }
 
 Tensor TinyVitEncoder::forward(const Tensor& image, const nn::Watch& watch) const {
+  return neck_(body(image, watch), watch);
+}
+
+Tensor TinyVitEncoder::body(const Tensor& image, const nn::Watch& watch) const {
   const auto tell = [&](const std::string& stage, const Tensor& x) {
     if (watch) watch(stage, x);
   };
@@ -119,7 +123,7 @@ Tensor TinyVitEncoder::forward(const Tensor& image, const nn::Watch& watch) cons
       tell(layer + ".downsample", x);
     }
   }
-  return neck_(x, watch);
+  return x;
 }
 
 }  // namespace beckon::sam

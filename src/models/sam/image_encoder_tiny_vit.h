@@ -56,6 +56,8 @@ class TinyVitEncoder : public ImageEncoder {
  public:
   TinyVitEncoder(const nn::Params& p, const TinyVitConfig& config);
   Tensor forward(const Tensor& image, const nn::Watch& watch = {}) const override;
+  // Without the neck: the last stage's map [B,S/16,S/16,dims[3]].
+  Tensor body(const Tensor& image, const nn::Watch& watch = {}) const;
 
  private:
   nn::ConvBN patch1_, patch2_;

@@ -1,8 +1,8 @@
 // Google's npz layout of ViT.
-#include <cmath>
 #include <map>
 
 #include "base/fail.h"
+#include "models/vit/forms.h"
 #include "models/vit/vit.h"
 
 namespace beckon::vit {
@@ -13,18 +13,6 @@ std::string prefix_of(const nn::Params& npz) {
   for (const char* prefix : {"", "opt/target/", "params/"})
     if (npz.has(std::string(prefix) + "embedding/kernel")) return prefix;
   fail(Kind::model, "{}: this is no ViT in Google's layout (no 'embedding/kernel')", npz.origin());
-}
-
-// The table [1,1+n*n,C] for a grid of another side.
-Tensor resized_positions(const nn::Params& npz, const Tensor& table, const VitConfig& c) {
-  if (table.dim(1) == c.tokens()) return table;
-  const auto side = std::llround(std::sqrt(static_cast<double>(table.dim(1) - 1)));
-  if (side < 1 || side * side + 1 != table.dim(1))
-    fail(Kind::model, "{}: a position table of {} rows is not 1 + a square", npz.origin(),
-         table.dim(1));
-  const Tensor grid = table.slice(1, 1, table.dim(1)).reshape({1, side, side, c.dim});
-  const Tensor fitted = resize(grid, c.grid(), c.grid(), Interpolation::bilinear, true);
-  return concat({table.slice(1, 0, 1), fitted.reshape({1, c.grid() * c.grid(), c.dim})}, 1);
 }
 
 }  // namespace
@@ -57,7 +45,8 @@ nn::Params from_google(const nn::Params& npz, const VitConfig& c) {
   if (!shape || shape->rank() != 3)
     fail(Kind::model, "{}: '{}' is missing or not [1,tokens,channels]", npz.origin(), positions);
   tensors["embeddings.position_embeddings"] =
-      resized_positions(npz, take(positions, {1, (*shape)[1], c.dim}), c);
+      resized_positions(npz.origin(), take(positions, {1, (*shape)[1], c.dim}), c.grid(),
+                        PositionResize::linear_corners);
 
   const Shape split = {c.dim, c.heads, c.dim / c.heads}, split_bias = {c.heads, c.dim / c.heads};
   for (int64_t i = 0; i < c.depth; ++i) {
@@ -74,6 +63,12 @@ nn::Params from_google(const nn::Params& npz, const VitConfig& c) {
     add_norm(to + "ffn_norm", from + "LayerNorm_2");
   }
   add_norm("encoder.encoder_norm", "Transformer/encoder_norm");
+  if (c.classes > 0) {
+    const int64_t width = c.representation > 0 ? c.representation : c.dim;
+    if (c.representation > 0)
+      add_linear("pre_logits", "pre_logits", {c.dim, width}, {width}, c.dim, width);
+    add_linear("head", "head", {width, c.classes}, {c.classes}, width, c.classes);
+  }
   return nn::Params::from(std::move(tensors), npz.origin());
 }
 
@@ -95,9 +90,13 @@ VitConfig detect_google(const nn::Params& npz, int64_t image) {
   c.mlp = shape(block + "0/MlpBlock_3/Dense_0/kernel", 2)[1];
   c.depth = 0;
   while (npz.has(prefix + block + std::to_string(c.depth) + "/LayerNorm_0/scale")) ++c.depth;
-  if (c.dim % c.heads != 0 || image < c.patch)
-    fail(Kind::model, "{}: width {} in {} heads, patches of {} in an image of {}", npz.origin(),
-         c.dim, c.heads, c.patch, image);
+  if (image == 0)
+    c.image = c.patch * grid_of(npz.origin(), shape("Transformer/posembed_input/pos_embedding", 3));
+  if (const auto head = npz.shape(prefix + "head/kernel"); head && head->rank() == 2)
+    c.classes = (*head)[1];
+  if (const auto layer = npz.shape(prefix + "pre_logits/kernel"); layer && layer->rank() == 2)
+    c.representation = (*layer)[1];
+  check_sizes(npz.origin(), c);
   return c;
 }
 

@@ -3,30 +3,40 @@
 #include "base/fail.h"
 
 namespace beckon::vit {
-namespace {
-constexpr float kNormEps = 1e-6f;
-}
 
-VitAttention::VitAttention(const nn::Params& p, int64_t dim, int64_t heads_)
-    : query(p / "query", dim, dim),
-      key(p / "key", dim, dim),
-      value(p / "value", dim, dim),
-      out(p / "out", dim, dim),
-      heads(heads_) {}
+VitAttention::VitAttention(const nn::Params& p, int64_t dim, int64_t heads)
+    : query_(p / "query", dim, dim),
+      key_(p / "key", dim, dim),
+      value_(p / "value", dim, dim),
+      out_(p / "out", dim, dim),
+      heads_(heads) {}
 
-Tensor VitAttention::operator()(const Tensor& x, const Tensor& residual) const {
-  return out(attention(query(x), key(x), value(x), {.heads = heads}), {.residual = residual});
+Tensor VitAttention::add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t rows) const {
+  const auto weight = weight_.get({&query_.weight, &key_.weight, &value_.weight}, [&] {
+    return concat({query_.weight, key_.weight, value_.weight}, 0);
+  });
+  const auto bias = bias_.get({&query_.bias, &key_.bias, &value_.bias}, [&] {
+    return concat({query_.bias, key_.bias, value_.bias}, 0);
+  });
+  const Tensor qkv = norm_linear(x, norm.norm, *weight, *bias);
+  if (rows == 0) {
+    const Tensor y = window_attention(qkv.unsqueeze(1), {.heads = heads_}).squeeze(1);
+    return out_(y, {.residual = x});
+  }
+  const int64_t c = x.dim(2);
+  const Tensor y = attention(qkv.slice(1, 0, rows).slice(2, 0, c), qkv.slice(2, c, 2 * c),
+                             qkv.slice(2, 2 * c, 3 * c), {.heads = heads_});
+  return out_(y, {.residual = x.slice(1, 0, rows)});
 }
 
 VitBlock::VitBlock(const nn::Params& p, const VitConfig& c)
-    : attention_norm(p / "attention_norm", c.dim, kNormEps),
+    : attention_norm(p / "attention_norm", c.dim, c.norm_eps),
       attn(p / "attn", c.dim, c.heads),
-      ffn_norm(p / "ffn_norm", c.dim, kNormEps),
+      ffn_norm(p / "ffn_norm", c.dim, c.norm_eps),
       ffn(p / "ffn", c.dim, c.mlp, Activation::gelu, {"fc1", "fc2"}) {}
 
-Tensor VitBlock::forward(const Tensor& x) const {
-  const Tensor y = attn(attention_norm(x), x);
-  return ffn.add_to(y, ffn_norm);
+Tensor VitBlock::forward(const Tensor& x, int64_t rows) const {
+  return ffn.add_to(attn.add_to(x, attention_norm, rows), ffn_norm);
 }
 
 Vit::Vit(const nn::Params& p, const VitConfig& c)
@@ -36,8 +46,11 @@ Vit::Vit(const nn::Params& p, const VitConfig& c)
                         Conv().stride(c.patch)),
       position_embeddings_(
           (p / "embeddings").tensor("position_embeddings", {1, c.tokens(), c.dim})),
-      encoder_norm_(p / "encoder" / "encoder_norm", c.dim, kNormEps) {
+      encoder_norm_(p / "encoder" / "encoder_norm", c.dim, c.norm_eps) {
   for (int64_t i = 0; i < c.depth; ++i) layers_.emplace_back(p / "encoder" / "layer" / i, c);
+  if (c.classes == 0) return;
+  if (c.representation > 0) pre_logits_.emplace(p / "pre_logits", c.dim, c.representation);
+  head_.emplace(p / "head", c.representation > 0 ? c.representation : c.dim, c.classes);
 }
 
 Tensor Vit::embed(const Tensor& image) const {
@@ -59,9 +72,18 @@ Tensor Vit::encode(Tensor x, const nn::Watch& watch) const {
 }
 
 Tensor Vit::forward(const Tensor& image, const nn::Watch& watch) const {
-  const Tensor x = embed(image);
-  if (watch) watch("embeddings", x);
-  return encode(x, watch).select(1, 0);
+  Tensor x = embed(image);
+  if (watch) {
+    watch("embeddings", x);
+    return encode(x, watch).select(1, 0);
+  }
+  for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i].forward(x, i + 1 == layers_.size());
+  return encoder_norm_(x.select(1, 0));
+}
+
+Tensor Vit::logits(const Tensor& feature) const {
+  if (!head_) fail(Kind::usage, "this ViT has no head for classes");
+  return (*head_)(pre_logits_ ? tanh((*pre_logits_)(feature)) : feature);
 }
 
 }  // namespace beckon::vit

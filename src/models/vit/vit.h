@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "nn/layers.h"
@@ -14,18 +15,25 @@ namespace beckon::vit {
 struct VitConfig {
   int64_t image = 224, patch = 16;
   int64_t dim = 768, depth = 12, heads = 12, mlp = 3072;
+  float norm_eps = 1e-6f;
+  int64_t representation = 0;  // width of the tanh layer before the head, 0: there is none
+  int64_t classes = 0;         // 0: there is no head
 
   int64_t grid() const { return image / patch; }
   int64_t tokens() const { return 1 + grid() * grid(); }
 };
 
-// Attention with separate projections.
-struct VitAttention {
-  nn::Linear query, key, value, out;
-  int64_t heads;
-
+// Attention with separate projections in the file; they are computed as one product.
+class VitAttention {
+ public:
   VitAttention(const nn::Params& p, int64_t dim, int64_t heads);
-  Tensor operator()(const Tensor& x, const Tensor& residual) const;
+  // x + out(attention(norm(x))), for the first `rows` tokens of each image (0: for all).
+  Tensor add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t rows) const;
+
+ private:
+  nn::Linear query_, key_, value_, out_;
+  int64_t heads_;
+  nn::Derived<Tensor> weight_, bias_;  // of query, key and value, one below the other
 };
 
 struct VitBlock {
@@ -35,7 +43,8 @@ struct VitBlock {
   nn::Mlp ffn;
 
   VitBlock(const nn::Params& p, const VitConfig& c);
-  Tensor forward(const Tensor& x) const;
+  // `rows`: how many tokens of each image are wanted, from the first; 0 for all.
+  Tensor forward(const Tensor& x, int64_t rows = 0) const;
 };
 
 // Parameters are named as in the PyTorch form of the published weights: "embeddings.cls_token",
@@ -48,8 +57,11 @@ class Vit {
   Tensor embed(const Tensor& image) const;
   // tokens [B,N,C] through all blocks and the last norm.
   Tensor encode(Tensor tokens, const nn::Watch& watch = {}) const;
-  // The class token's feature [B,C].
+  // The class token's feature [B,C]. Nothing is computed of the last block that this token does
+  // not need, unless someone watches.
   Tensor forward(const Tensor& image, const nn::Watch& watch = {}) const;
+  // Feature [B,C] -> [B,classes]; Error(usage) if there is no head.
+  Tensor logits(const Tensor& feature) const;
 
   const VitConfig& config() const { return config_; }
 
@@ -60,6 +72,7 @@ class Vit {
   Tensor position_embeddings_;  // [1,T,C]
   std::vector<VitBlock> layers_;
   nn::LayerNorm encoder_norm_;
+  std::optional<nn::Linear> pre_logits_, head_;
 };
 
 // The weights as Google published them (npz: "embedding/kernel", "Transformer/encoderblock_0/...",
@@ -68,7 +81,32 @@ class Vit {
 // reference's spline zoom of order 1 does. Error(model) if a tensor is missing or does not fit.
 nn::Params from_google(const nn::Params& npz, const VitConfig& config);
 
-// The sizes in such a file, for images of `image` pixels a side.
+// The sizes in such a file, for images of `image` pixels a side (0: as many as its position table
+// is made for).
 VitConfig detect_google(const nn::Params& npz, int64_t image);
+
+// A file in any published form: Google's npz, timm (also MAE, DeiT, MoCo v3), Hugging Face's
+// ViTModel and ViTForImageClassification, torchvision, and the names Vit takes itself. Position
+// tables are resized as each of the libraries does it. Error(model) if it is none of these or a
+// tensor is missing or does not fit, Error(unsupported) for variants with other parts (layer scale,
+// distillation and register tokens).
+struct Opened {
+  nn::Params params;
+  VitConfig config;
+};
+Opened open(const nn::Params& file, int64_t image = 0);
+// Whether the names are those of a plain ViT in one of these forms.
+bool holds_vit(const nn::Params& file);
+
+enum class PositionResize : uint8_t {
+  linear_corners,    // corners on corners, linear: the reference's spline zoom of order 1
+  cubic_corners,     // corners on corners, cubic: torchvision
+  cubic,             // half-pixel centres, cubic: Hugging Face
+  cubic_antialiased  // the same, smoothed where the grid shrinks: timm
+};
+// A table [1,1+n*n,C] for a grid of `grid` x `grid` patches; the class token's row is kept.
+// Error(model) with `origin` if it is not 1 + a square.
+Tensor resized_positions(const std::string& origin, const Tensor& table, int64_t grid,
+                         PositionResize how);
 
 }  // namespace beckon::vit
