@@ -186,7 +186,7 @@ void add_verify(CLI::App& models) {
   command->callback([options] { verify(options->models, options->json); });
 }
 
-void add_convert(CLI::App& models) {
+void add_model_convert(CLI::App& models) {
   CLI::App* command = models.add_subcommand(
       "convert", "Write a model as one safetensors file, under the official names");
   command->footer("beckon models convert mobile-sam -o mobile_sam.safetensors --dtype f16");
@@ -214,7 +214,7 @@ void add_models(CLI::App& program) {
   add_pull(*command);
   add_show(*command);
   add_verify(*command);
-  add_convert(*command);
+  add_model_convert(*command);
 }
 
 }  // namespace beckon::cli

@@ -93,6 +93,8 @@ std::unique_ptr<CLI::App> make_program() {
   add_embed(*program);
   add_cache(*program);
   add_models(*program);
+  add_convert(*program);
+  add_boxes2masks(*program);
   add_eval(*program);
   add_bench(*program);
   add_doctor(*program);

@@ -21,6 +21,8 @@ void add_segment(CLI::App& program);
 void add_annotate(CLI::App& program);
 void add_embed(CLI::App& program);
 void add_cache(CLI::App& program);
+void add_convert(CLI::App& program);
+void add_boxes2masks(CLI::App& program);
 void add_models(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_bench(CLI::App& program);

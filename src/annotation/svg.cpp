@@ -1,0 +1,325 @@
+// SVG: a drawing an image; a path an object, filled by the even-odd rule. Of other people's
+// drawings path, polygon and rect are read.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "annotation/format.h"
+#include "annotation/xml.h"
+#include "base/fail.h"
+
+namespace beckon::annotation {
+namespace {
+
+constexpr int kDeepest = 64;
+
+class PathReader {
+ public:
+  PathReader(std::string_view text, const std::string& place) : rest_(text), place_(place) {}
+
+  std::vector<Ring> rings() {
+    char command = 0;
+    Vertex at{}, start{}, control{};
+    char last = 0;
+    while (skip(), !rest_.empty()) {
+      const char c = rest_.front();
+      if (std::isalpha(static_cast<unsigned char>(c)) && c != 'e' && c != 'E') {
+        command = c;
+        rest_.remove_prefix(1);
+      } else if (command == 0 || command == 'Z' || command == 'z') {
+        fail(Kind::input, "{}: a path must begin with M", place_);
+      }
+      const bool relative = std::islower(static_cast<unsigned char>(command));
+      const auto point = [&] {
+        const double x = number(), y = number();
+        return relative ? Vertex{at.x + x, at.y + y} : Vertex{x, y};
+      };
+      switch (std::toupper(static_cast<unsigned char>(command))) {
+        case 'M':
+          at = start = point();
+          rings_.push_back({at});
+          command = relative ? 'l' : 'L';
+          break;
+        case 'L':
+          line(at = point());
+          break;
+        case 'H':
+          at.x = number() + (relative ? at.x : 0);
+          line(at);
+          break;
+        case 'V':
+          at.y = number() + (relative ? at.y : 0);
+          line(at);
+          break;
+        case 'C':
+        case 'S': {
+          const bool smooth = command == 'S' || command == 's';
+          const Vertex a =
+              smooth ? (last == 'C' ? Vertex{2 * at.x - control.x, 2 * at.y - control.y} : at)
+                     : point();
+          const Vertex b = point(), end = point();
+          curve(at, a, b, end);
+          control = b, at = end;
+          last = 'C';
+          continue;
+        }
+        case 'Q': {
+          const Vertex q = point(), end = point();
+          curve(at, {at.x + (q.x - at.x) * 2 / 3, at.y + (q.y - at.y) * 2 / 3},
+                {end.x + (q.x - end.x) * 2 / 3, end.y + (q.y - end.y) * 2 / 3}, end);
+          at = end;
+          break;
+        }
+        case 'Z':
+          at = start;
+          break;
+        default:
+          fail(Kind::input, "{}: the path command '{}' is not known", place_, command);
+      }
+      last = 0;
+    }
+    return std::move(rings_);
+  }
+
+ private:
+  void skip() {
+    const size_t begin = rest_.find_first_not_of(" \t\r\n,");
+    rest_ = begin == rest_.npos ? std::string_view() : rest_.substr(begin);
+  }
+  double number() {
+    skip();
+    size_t end = 0;
+    bool dot = false, exponent = false;
+    for (; end < rest_.size(); ++end) {
+      const char c = rest_[end];
+      if (c == '.' && !dot && !exponent) {
+        dot = true;
+      } else if ((c == 'e' || c == 'E') && !exponent && end > 0) {
+        exponent = true;
+      } else if (c == '-' || c == '+') {
+        if (end != 0 && rest_[end - 1] != 'e' && rest_[end - 1] != 'E') break;
+      } else if (c < '0' || c > '9') {
+        break;
+      }
+    }
+    const double value = checked(parse_number(rest_.substr(0, end), place_), place_);
+    rest_.remove_prefix(end);
+    return value;
+  }
+  void line(Vertex to) {
+    if (rings_.empty()) fail(Kind::input, "{}: a path must begin with M", place_);
+    rings_.back().push_back(to);
+  }
+  void curve(Vertex p, Vertex a, Vertex b, Vertex q) {
+    constexpr int kSteps = 16;
+    for (int i = 1; i <= kSteps; ++i) {
+      const double t = static_cast<double>(i) / kSteps, u = 1 - t;
+      const double w[4] = {u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t};
+      line({w[0] * p.x + w[1] * a.x + w[2] * b.x + w[3] * q.x,
+            w[0] * p.y + w[1] * a.y + w[2] * b.y + w[3] * q.y});
+    }
+  }
+
+  std::string_view rest_;
+  const std::string& place_;
+  std::vector<Ring> rings_;
+};
+
+double area_of(const Ring& ring) {
+  double sum = 0;
+  for (size_t i = 0; i < ring.size(); ++i) {
+    const Vertex &a = ring[i], &b = ring[(i + 1) % ring.size()];
+    sum += a.x * b.y - b.x * a.y;
+  }
+  return sum;
+}
+
+// Our own paths have outer rings clockwise and their holes behind them. Rings of others are one
+// part, whose pixels an odd number of rings encloses.
+Outline outline_from(std::vector<Ring> rings, bool ours) {
+  Outline outline;
+  for (Ring& ring : rings) {
+    if (outline.parts.empty() || (ours && area_of(ring) > 0))
+      outline.parts.push_back({std::move(ring), {}});
+    else
+      outline.parts.back().holes.push_back(std::move(ring));
+  }
+  return outline;
+}
+
+struct Reader {
+  const std::string& name;
+  Dataset& data;
+  FormatNotices& notices;
+  size_t index;
+  size_t count = 0;
+
+  void walk(const pugi::xml_node& parent, const std::string& label, int depth) {
+    if (depth > kDeepest) fail(Kind::input, "{}: groups nested deeper than {}", name, kDeepest);
+    for (const pugi::xml_node& node : parent.children()) {
+      std::string kind = node.name();
+      if (kind.starts_with("svg:")) kind = kind.substr(4);
+      if (node.attribute("transform") &&
+          (kind == "g" || kind == "path" || kind == "polygon" || kind == "rect"))
+        notices.add("SVG: transforms are not applied", name);
+      if (kind == "image") {
+        auto href = node.attribute("href");
+        if (!href) href = node.attribute("xlink:href");
+        const std::string_view file = href.as_string();
+        if (!file.empty() && !file.starts_with("data:")) data.images[index].file = file;
+      } else if (kind == "g" || kind == "a") {
+        const auto own = node.attribute("data-label");
+        walk(node, own ? own.as_string() : label, depth + 1);
+      } else if (kind == "path" || kind == "polygon" || kind == "rect") {
+        add(node, kind, label);
+      } else if (kind == "circle" || kind == "ellipse" || kind == "polyline" || kind == "use" ||
+                 kind == "line") {
+        notices.add(fmt::format("SVG: {} is not read", kind), name);
+      }
+    }
+  }
+
+  void add(const pugi::xml_node& node, const std::string& kind, const std::string& group) {
+    const std::string place = fmt::format("{}: {} {}", name, kind, ++count);
+    Annotation one;
+    one.image = index;
+    if (kind == "path") {
+      one.shape = outline_from(PathReader(node.attribute("d").as_string(), place).rings(),
+                               static_cast<bool>(node.attribute("data-beckon")));
+    } else if (kind == "polygon") {
+      std::string points = node.attribute("points").as_string();
+      std::vector<Ring> rings = PathReader("M" + points, place).rings();
+      if (!rings.empty()) one.shape = outline_of_ring(std::move(rings.front()));
+    } else {
+      const auto at = [&](const char* key) {
+        return xml_number(node.attribute(key).as_string("0"), place + ": " + key);
+      };
+      one.shape = BoxShape{at("x"), at("y"), at("width"), at("height")};
+      check_box(std::get<BoxShape>(one.shape), place);
+    }
+    std::string label = group;
+    if (const auto own = node.attribute("data-label")) label = own.as_string();
+    if (label.empty()) label = node.child_value("title");
+    if (!label.empty()) one.category = data.category(label);
+    if (const auto score = node.attribute("data-score"))
+      one.score = parse_number(score.as_string(), place);
+    data.annotations.push_back(std::move(one));
+  }
+};
+
+}  // namespace
+
+void parse_svg(std::string_view text, const std::string& name, Dataset& data,
+               FormatNotices& notices) {
+  pugi::xml_document document;
+  parse_xml(document, text, name);
+  pugi::xml_node root = document.child("svg");
+  if (!root) root = document.child("svg:svg");
+  if (!root) fail(Kind::input, "{}: expected <svg>", name);
+  AnnotatedImage image;
+  image.file = base_name(without_ending(name));
+  double sides[2] = {0, 0};
+  if (const auto box = root.attribute("viewBox")) {
+    const std::vector<Ring> corners = PathReader(std::string("M") + box.as_string(), name).rings();
+    if (corners.size() != 1 || corners[0].size() != 2)
+      fail(Kind::input, "{}: viewBox must be four numbers", name);
+    if (corners[0][0] != Vertex{})
+      fail(Kind::unsupported, "{}: a viewBox that does not begin at 0 0", name);
+    sides[0] = corners[0][1].x, sides[1] = corners[0][1].y;
+  } else if (root.attribute("width") && root.attribute("height")) {
+    for (int i = 0; i < 2; ++i) {
+      std::string side = root.attribute(i == 0 ? "width" : "height").as_string();
+      if (side.ends_with("px")) side.resize(side.size() - 2);
+      if (!side.ends_with("%")) sides[i] = parse_number(side, name + ": size");
+    }
+  }
+  if (sides[0] != 0 || sides[1] != 0) {
+    for (double side : sides)
+      if (!(side >= 1 && side <= kLongestSide))
+        fail(Kind::input, "{}: a side of {}, expected 1 to {}", name, side, kLongestSide);
+    image.width = static_cast<int>(std::ceil(sides[0]));
+    image.height = static_cast<int>(std::ceil(sides[1]));
+    check_sides(image.width, image.height, name);
+  }
+  data.images.push_back(image);
+  Reader{name, data, notices, data.images.size() - 1}.walk(root, "", 0);
+}
+
+Dataset read_svg(const Reading& reading) {
+  Dataset data;
+  for (const std::string& file : files_in(reading.path, ".svg"))
+    parse_svg(read_text(file, reading.options.max_bytes), file, data, reading.notices);
+  return data;
+}
+
+void write_svg(const Dataset& data, Writing& writing) {
+  std::vector<std::vector<const Annotation*>> of_image(data.images.size());
+  for (const Annotation& one : data.annotations) of_image[one.image].push_back(&one);
+  for (size_t i = 0; i < data.images.size(); ++i) {
+    const AnnotatedImage& image = data.images[i];
+    const ImageSize size = size_of(image, "svg");
+    pugi::xml_document document;
+    pugi::xml_node root = document.append_child("svg");
+    const auto set = [](pugi::xml_node node, const char* name, const std::string& value) {
+      node.append_attribute(name).set_value(xml_safe(value).c_str());
+    };
+    set(root, "xmlns", "http://www.w3.org/2000/svg");
+    set(root, "width", std::to_string(size.width));
+    set(root, "height", std::to_string(size.height));
+    set(root, "viewBox", fmt::format("0 0 {} {}", size.width, size.height));
+    pugi::xml_node photo = root.append_child("image");
+    set(photo, "href", image.file);
+    set(photo, "width", std::to_string(size.width));
+    set(photo, "height", std::to_string(size.height));
+    for (const Annotation* one : of_image[i]) {
+      const auto* box = std::get_if<BoxShape>(&one->shape);
+      if (!has_area(*one)) {
+        writing.notices.add("svg has no place for a label without a shape", image.file);
+        continue;
+      }
+      // Labels of one kind have one colour.
+      const uint32_t colour = voc_colour(1 + std::max(one->category, 0) % 254);
+      pugi::xml_node node;
+      if (box && box->rotation == 0) {
+        node = root.append_child("rect");
+        set(node, "x", text_of_number(box->x));
+        set(node, "y", text_of_number(box->y));
+        set(node, "width", text_of_number(box->width));
+        set(node, "height", text_of_number(box->height));
+        set(node, "fill", "none");
+      } else {
+        node = root.append_child("path");
+        std::string path;
+        for (const Polygon& part : apart(*one, image, writing.options).parts) {
+          const auto add = [&](const Ring& ring, bool outer) {
+            const bool clockwise = area_of(ring) > 0;
+            for (size_t v = 0; v < ring.size(); ++v) {
+              const Vertex& at = clockwise == outer ? ring[v] : ring[ring.size() - 1 - v];
+              path += fmt::format("{}{} {}", v == 0 ? "M" : "L", text_of_number(at.x),
+                                  text_of_number(at.y));
+            }
+            path += "Z";
+          };
+          add(part.outer, true);
+          for (const Ring& hole : part.holes) add(hole, false);
+        }
+        set(node, "d", path);
+        set(node, "fill-rule", "evenodd");
+        set(node, "fill", fmt::format("#{:06x}", colour));
+        set(node, "fill-opacity", "0.5");
+        set(node, "data-beckon", "1");
+      }
+      set(node, "stroke", fmt::format("#{:06x}", colour));
+      if (one->category >= 0) {
+        set(node, "data-label", label_of(data, *one));
+        node.append_child("title").text() = xml_safe(label_of(data, *one)).c_str();
+      }
+      if (one->score) set(node, "data-score", text_of_number(*one->score));
+    }
+    writing.output.add(writing.single_file ? "" : writing.output.place("", image.file, ".svg"),
+                       xml_text(document));
+  }
+}
+
+}  // namespace beckon::annotation
