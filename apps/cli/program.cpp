@@ -95,6 +95,7 @@ std::unique_ptr<CLI::App> make_program() {
   add_models(*program);
   add_convert(*program);
   add_boxes2masks(*program);
+  add_classify(*program);
   add_eval(*program);
   add_bench(*program);
   add_doctor(*program);

@@ -24,6 +24,7 @@ void add_cache(CLI::App& program);
 void add_convert(CLI::App& program);
 void add_boxes2masks(CLI::App& program);
 void add_models(CLI::App& program);
+void add_classify(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_bench(CLI::App& program);
 void add_doctor(CLI::App& program);
