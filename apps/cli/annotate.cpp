@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/fail.h"
+#include "beckon/annotation.h"
 #include "generator_arguments.h"
 #include "interrupt.h"
 #include "json.h"
@@ -18,6 +19,12 @@
 
 namespace beckon::cli {
 namespace {
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const AnnotationFormat& format : annotation_formats()) names.emplace_back(format.name);
+  return names;
+}
 
 constexpr size_t kFailuresShown = 20;
 
@@ -83,6 +90,7 @@ void say_what_was_left_out(const AnnotateReport& report) {
   note(report.without_prompts, "pictures left out: the prompts file has nothing for them");
   note(report.links_outside, "links left out: they lead out of the folder");
   note(report.orphans, "results belong to no picture (any more): they are in no manifest");
+  for (const std::string& text : report.notes) say("note: " + text);
   for (size_t i = 0; i < std::min(report.failures.size(), kFailuresShown); ++i)
     say("failed: " + report.failures[i].message);
   if (report.failures.size() > kFailuresShown)
@@ -167,15 +175,14 @@ void add_annotate(CLI::App& program) {
                                           "Prompts as JSON, for every picture or by their names")
                              ->type_name("FILE");
   command
-      ->add_option(
-          "--format", annotate.formats,
-          "sa1b: the results, a file a picture; coco: one file of all as well, when all are "
-          "there")
+      ->add_option("--format", annotate.formats,
+                   "Write the whole in this form as well, when all is there: coco, labelme, ... as "
+                   "'beckon convert' knows them; sa1b: the results themselves")
       ->type_name("FORMAT")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->check(CLI::IsMember({"sa1b", "coco"}));
+      ->check(CLI::IsMember(format_names()));
   command
       ->add_option("--shard", options->shard,
                    "Only this part of the folder, from 0/N to N-1/N; none switches off what a "

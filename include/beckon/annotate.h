@@ -62,8 +62,8 @@ struct AnnotateOptions {
   // picture.
   std::string prompts_file;
   MaskGeneratorOptions everything;
-  // What the whole is written as too, when it is complete: "coco" makes OUT/coco.json. "sa1b" are
-  // the results themselves.
+  // What the whole is written as too, when it is complete, by the names of annotation.h: "coco"
+  // makes OUT/coco.json, "labelme" a folder OUT/labelme. "sa1b" are the results themselves.
   std::vector<std::string> formats;
   Shard shard;
   // Pictures in flight, 1 to 256. One is computed on all processors.
@@ -93,10 +93,11 @@ struct AnnotateFailure {
 };
 
 struct AnnotateReport {
-  int64_t pictures = 0;  // of this shard, or of all after a merge
-  int64_t made = 0;      // results made now
-  int64_t kept = 0;      // results that were there
-  int64_t remade = 0;    // of `made`, those whose picture or prompts changed, or that were damaged
+  std::vector<std::string> notes;  // what a format that was asked for cannot carry
+  int64_t pictures = 0;            // of this shard, or of all after a merge
+  int64_t made = 0;                // results made now
+  int64_t kept = 0;                // results that were there
+  int64_t remade = 0;  // of `made`, those whose picture or prompts changed, or that were damaged
   int64_t without_prompts = 0;  // left out: the prompts file has none for them
   int64_t links_outside = 0;    // left out: links that lead out of the folder
   int64_t orphans = 0;          // results whose picture is gone; kept, but in no manifest

@@ -71,6 +71,31 @@ TEST_F(AnnotateCommand, SaysWhatWasDoneAndThatItGoesOn) {
   EXPECT_EQ(report["manifest"], out() + "/manifest.json");
 }
 
+TEST_F(AnnotateCommand, EveryFormIsTheSameHoweverManyShards) {
+  const Outcome whole = run({"--format", "labelme,yolo", "--format", "voc", "--format", "cvat"});
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  EXPECT_NE(whole.err.find("note: yolo cannot carry masks"), std::string::npos) << whole.err;
+  const auto bytes_of = [&](const std::string& file) { return read_bytes(file); };
+  const std::vector<std::string> files = {"labelme/3.json", "yolo/data.yaml", "cvat.xml",
+                                          "manifest.json"};
+  std::vector<std::vector<uint8_t>> first;
+  for (const std::string& file : files) first.push_back(bytes_of(out() + "/" + file));
+  EXPECT_TRUE(fs::exists(out() + "/voc/Annotations"));
+  fs::remove_all(out());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(run({"--shard", std::to_string(i) + "/3"}).code, 0);
+  EXPECT_EQ(
+      run_beckon({"annotate", "--merge", out(), "--format", "labelme,yolo,voc,cvat"}, options_)
+          .code,
+      0);
+  for (size_t i = 0; i < files.size(); ++i)
+    EXPECT_EQ(bytes_of(out() + "/" + files[i]), first[i]) << files[i];
+  // What is there is kept up to date without being asked for.
+  Image(40, 30, 3).write_png(photos() + "/9.png");
+  EXPECT_EQ(run().code, 0);
+  EXPECT_TRUE(fs::exists(out() + "/labelme/9.json"));
+  expect_complaint(run({"--format", "tiff"}), 2, "tiff");
+}
+
 TEST_F(AnnotateCommand, BrokenPicturesAreCode65AndTheRestIsDone) {
   temp_.write("photos/broken\n.jpg", "no picture");
   const Outcome outcome = run();

@@ -155,7 +155,7 @@ TEST_F(Annotate, CocoIsTheSameForAnyNumberOfShards) {
   run();
   EXPECT_FALSE(contents(out()) == single);
   EXPECT_EQ(manifest()["products"].size(), 1u);
-  expect_error(Kind::usage, "format 'yolo9': expected", [&] {
+  expect_error(Kind::usage, "unknown format 'yolo9', expected", [&] {
     options_.formats = {"yolo9"};
     run();
   });

@@ -52,7 +52,7 @@ class Merge {
     else
       take_whole();
     check_results();
-    whole_.products = write_products(out_, whole_.pictures, formats_);
+    whole_.products = write_products(out_, whole_.pictures, formats_, notes_);
     out_.write(kManifestFile, manifest_text(whole_));
     out_.remove_working_files();
     return report();
@@ -157,6 +157,7 @@ class Merge {
 
   AnnotateReport report() const {
     AnnotateReport report;
+    report.notes = notes_;
     report.pictures = static_cast<int64_t>(whole_.pictures.size());
     std::set<std::string> expected;
     for (const Entry& entry : whole_.pictures) {
@@ -178,7 +179,7 @@ class Merge {
   }
 
   const OutFolder& out_;
-  std::vector<std::string> formats_;
+  std::vector<std::string> formats_, notes_;
   Manifest whole_;
 };
 

@@ -9,13 +9,14 @@
 
 namespace beckon::compose {
 
-// Throws Error(usage) that lists the formats unless all are known: "sa1b" (the results themselves)
-// and "coco".
+// Throws Error(usage) that lists the formats unless all are known to annotation.h: "sa1b" are the
+// results themselves.
 void check_formats(const std::vector<std::string>& formats);
 
-// Writes a file for each of these formats, and anew for each that has one in the folder already.
-// They depend on the results alone.
+// Writes a file or folder for each of these formats, and anew for each that has one there already.
+// They depend on the results alone. `notes`: what a format cannot carry.
 std::vector<Product> write_products(const OutFolder& out, const std::vector<Entry>& pictures,
-                                    const std::vector<std::string>& formats);
+                                    const std::vector<std::string>& formats,
+                                    std::vector<std::string>& notes);
 
 }  // namespace beckon::compose

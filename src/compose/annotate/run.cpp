@@ -302,6 +302,7 @@ void Run::write_manifests(const PictureList& all) {
   report_.manifest = out_.full(name);
   if (options_.shard.count != 1) return;
   const AnnotateReport whole = merge(out_, options_);
+  report_.notes = whole.notes;
   report_.manifest = whole.manifest;
   report_.orphans = whole.orphans;
   settled_ = true;
