@@ -333,6 +333,63 @@ TEST(Backbone, HuggingFacesClipIsTheSame) {
   expect_same(a.network().as_clip()->encode_text(ids), b.network().as_clip()->encode_text(ids));
 }
 
+// timm moved the merging of patches from the end of a stage to the beginning of the next.
+TEST(Backbone, TimmsSwinIsTheSame) {
+  Tensors official = weights_of("swin_classifier", "forward");
+  official["head.weight"] = official.at("head.last_layer.weight");
+  official["head.bias"] = official.at("head.last_layer.bias");
+  Tensors theirs;
+  for (const auto& [name, tensor] : official) {
+    std::string to = name;
+    if (name.find("relative_position_index") != name.npos) continue;
+    if (const size_t at = name.find(".downsample."); at != name.npos)
+      to = "layers." + std::to_string(std::stoi(name.substr(7)) + 1) + name.substr(at);
+    if (name == "head.weight" || name == "head.bias") to = "head.fc" + name.substr(4);
+    theirs[to] = tensor;
+  }
+  const TempDir folder;
+  const Backbone a = Backbone::load(write(folder, "official.safetensors", official));
+  const Backbone b = Backbone::load(write(folder, "timm.safetensors", theirs));
+  EXPECT_EQ(a.classes(), 7);
+  EXPECT_EQ(b.classes(), 7);
+  const Tensor image = random_tensor({1, 32, 32, 3}, 2);
+  expect_same(a.features(image), b.features(image));
+  expect_same(a.logits(a.features(image)), b.logits(b.features(image)));
+}
+
+// What config.json says counts: heads, the activation, how pictures are normalised.
+TEST(Backbone, HuggingFacesConfigurationIsRead) {
+  const nn::Params random = nn::Params::random(3);
+  const vit::VitConfig config = small_vit();
+  const vit::Vit model(random, config);
+  const TempDir folder;
+  write(folder, "model.safetensors", renamed(taken(random), kHuggingFace));
+  folder.write("config.json", std::string(R"({"num_attention_heads": 4, "layer_norm_eps": 1e-6,
+    "hidden_act": "gelu"})"));
+  folder.write("preprocessor_config.json",
+               std::string(R"({"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 3]})"));
+  const Backbone net = Backbone::load(folder.path().string());
+  EXPECT_EQ(net.preprocessing().mean[1], 0.2f);
+  EXPECT_EQ(net.preprocessing().deviation[2], 3.0f);
+  vit::VitConfig four = config;
+  four.heads = 4;
+  const Tensor image = random_tensor({1, 32, 32, 3}, 6);
+  expect_same(net.features(image), vit::Vit(nn::Params::random(3), four).forward(image));
+
+  const auto refused = [&](Kind kind, const std::string& text, const std::string& part) {
+    folder.write("config.json", text);
+    expect_error(kind, part, [&] { Backbone::load(folder.path().string()); });
+  };
+  refused(Kind::model, R"({"num_attention_heads": 3})", "3 heads");
+  refused(Kind::model, R"({"layer_norm_eps": -1})", "layer_norm_eps");
+  refused(Kind::unsupported, R"({"hidden_act": "swish"})", "swish");
+  refused(Kind::model, "[1", "config.json: no JSON object");
+  refused(Kind::model, std::string(100000, '['), "config.json: no JSON object");
+  folder.write("config.json", std::string("{}"));
+  folder.write("preprocessor_config.json", std::string(R"({"image_std": [1, 0, 1]})"));
+  expect_error(Kind::model, "image_std", [&] { Backbone::load(folder.path().string()); });
+}
+
 TEST(Backbone, MobileSamsEncoderIsOne) {
   const nn::Params random = nn::Params::random(11);
   const sam::SamConfig config = small_config(true);

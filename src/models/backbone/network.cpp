@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 #include "beckon/ops.h"
+#include "models/backbone/model_card.h"
 #include "models/bit/bit.h"
 #include "models/clip/clip.h"
 #include "models/resnet/resnet.h"
@@ -35,15 +36,15 @@ void adopt_parameters(Network& network, const nn::Params& params) {
 
 class VitNetwork : public Network {
  public:
-  VitNetwork(const nn::Params& p, const vit::VitConfig& c) : model_(p, c) {
+  VitNetwork(const nn::Params& p, const vit::VitConfig& c, bool hugging_face) : model_(p, c) {
     family = "vit";
     name = name_of(c);
     feature_dim = embed_dim = c.dim;
     classes = c.classes;
     // Google's files were trained on values of -1 to 1; prompt learning with them uses ImageNet's
     // statistics, as do all the other forms but Hugging Face's.
-    preprocessing = cropped(c.image, c.norm_eps < 1e-9f ? kHalf : kImageNetMean,
-                            c.norm_eps < 1e-9f ? kHalf : kImageNetDeviation);
+    preprocessing = cropped(c.image, hugging_face ? kHalf : kImageNetMean,
+                            hugging_face ? kHalf : kImageNetDeviation);
     adopt_parameters(*this, p);
   }
   Tensor features(const Tensor& images) const override { return model_.forward(images); }
@@ -205,7 +206,8 @@ int64_t input_or(const BackboneOptions& options, int64_t usual, int64_t multiple
 
 }  // namespace
 
-std::shared_ptr<Network> make_network(const Checkpoint& opened, const BackboneOptions& options) {
+static std::shared_ptr<Network> make_bare(const Checkpoint& opened, const BackboneOptions& options,
+                                          const ModelCard& card) {
   if (options.input < 0 || options.input > 4096)
     fail(Kind::usage, "an input of {} pixels a side, expected 32 to 4096", options.input);
   if (holds_sam(opened)) {
@@ -222,7 +224,8 @@ std::shared_ptr<Network> make_network(const Checkpoint& opened, const BackboneOp
   const nn::Params file = nn::Params::from(opened.unwrapped());
   if (clip::holds_clip(file)) {
     const nn::Params named = clip::official_names(file);
-    const clip::ClipConfig config = clip::detect(named);
+    clip::ClipConfig config = clip::detect(named);
+    if (card.activation) config.activation = *card.activation;
     if (options.input != 0 && options.input != config.image)
       fail(Kind::usage, "{}: CLIP sees images of {} pixels a side, {} were asked for",
            file.origin(), config.image, options.input);
@@ -231,8 +234,15 @@ std::shared_ptr<Network> make_network(const Checkpoint& opened, const BackboneOp
   if (swin::holds_swin(file))
     return std::make_shared<SwinNetwork>(file, swin::detect(file, options.input));
   if (vit::holds_vit(file)) {
-    const vit::Opened vit = vit::open(file, options.input);
-    return std::make_shared<VitNetwork>(vit.params, vit.config);
+    vit::Opened vit = vit::open(file, options.input);
+    if (card.activation == Activation::quick_gelu)
+      fail(Kind::unsupported, "{}: a ViT with the activation quick_gelu", file.origin());
+    if (card.heads && (*card.heads < 1 || vit.config.dim % *card.heads != 0))
+      fail(Kind::model, "{}: config.json has {} heads for a width of {}", file.origin(),
+           *card.heads, vit.config.dim);
+    vit.config.heads = card.heads.value_or(vit.config.heads);
+    vit.config.norm_eps = card.norm_eps.value_or(vit.config.norm_eps);
+    return std::make_shared<VitNetwork>(vit.params, vit.config, vit.hugging_face);
   }
   if (bit::holds_bit(file)) {
     const bit::BitConfig config = bit::detect_npz(file);
@@ -247,6 +257,14 @@ std::shared_ptr<Network> make_network(const Checkpoint& opened, const BackboneOp
        "or MobileSAM{}",
        opened.path(),
        opened.names().empty() ? "" : fmt::format(" (the first is '{}')", opened.names()[0]));
+}
+
+std::shared_ptr<Network> make_network(const Checkpoint& file, const BackboneOptions& options) {
+  const ModelCard card = read_model_card(file.path());
+  auto network = make_bare(file, options, card);
+  network->preprocessing.mean = card.mean.value_or(network->preprocessing.mean);
+  network->preprocessing.deviation = card.deviation.value_or(network->preprocessing.deviation);
+  return network;
 }
 
 }  // namespace beckon::backbone

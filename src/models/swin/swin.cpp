@@ -123,9 +123,12 @@ Swin::Swin(const nn::Params& p, const SwinConfig& c)
       made.blocks.emplace_back(layer / "blocks" / i, c.width(s), stage, shift,
                                c.mlp_ratio * c.width(s));
     }
-    if (s + 1 < c.stages.size()) made.downsample.emplace(layer / "downsample", c.width(s));
+    if (s + 1 == c.stages.size()) continue;
+    const nn::Params merging = c.timm ? p / "layers" / static_cast<int64_t>(s + 1) : layer;
+    made.downsample.emplace(merging / "downsample", c.width(s));
   }
-  if (c.classes > 0) head_.emplace(p / "head", c.features(), c.classes);
+  if (c.classes > 0)
+    head_.emplace(c.timm ? p / "head" / "fc" : p / "head", c.features(), c.classes);
 }
 
 Tensor Swin::embed(const Tensor& image) const {
@@ -195,7 +198,9 @@ SwinConfig detect(const nn::Params& file, int64_t image) {
   }
   const Shape hidden = shape_of(file, "layers.0.blocks.0.mlp.fc1.weight", 2);
   c.mlp_ratio = hidden[0] / c.dim;
-  if (const auto head = file.shape("head.weight"); head && head->rank() == 2)
+  c.timm = file.has("layers." + std::to_string(depth - 1) + ".downsample.reduction.weight");
+  if (const auto head = file.shape(c.timm ? "head.fc.weight" : "head.weight");
+      head && head->rank() == 2)
     c.classes = (*head)[0];
 
   // The first stage's mask has one entry a window.

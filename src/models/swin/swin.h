@@ -20,14 +20,17 @@ struct SwinConfig {
   int64_t image = 224, patch = 4, dim = 96, mlp_ratio = 4;
   std::vector<SwinStage> stages;
   int64_t classes = 0;  // 0: there is no head
+  // timm's later files: a stage begins with the merging that others end with, the head is
+  // "head.fc".
+  bool timm = false;
 
   int64_t side(size_t stage) const { return image / patch >> stage; }
   int64_t width(size_t stage) const { return dim << stage; }
   int64_t features() const { return width(stages.size() - 1); }
 };
 
-// The sizes in a file with the official names; image 0: as the file says, by its masks if it has
-// them. Error(model) that names the tensor if there are none.
+// The sizes in a file with the official names or timm's; image 0: as the file says, by its masks if
+// it has them. Error(model) that names the tensor if there are none.
 SwinConfig detect(const nn::Params& file, int64_t image = 0);
 bool holds_swin(const nn::Params& file);
 

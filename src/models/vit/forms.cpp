@@ -279,7 +279,7 @@ Opened open(const nn::Params& file, int64_t image) {
          file.origin());
   refuse_other_parts(file, *found);
   const VitConfig config = detect(file, *found, image);
-  return {renamed(file, *found, config), config};
+  return {renamed(file, *found, config), config, found->form->resize == PositionResize::cubic};
 }
 
 }  // namespace beckon::vit

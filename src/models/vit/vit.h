@@ -93,6 +93,7 @@ VitConfig detect_google(const nn::Params& npz, int64_t image);
 struct Opened {
   nn::Params params;
   VitConfig config;
+  bool hugging_face = false;  // whose files were trained on other colours
 };
 Opened open(const nn::Params& file, int64_t image = 0);
 // Whether the names are those of a plain ViT in one of these forms.
