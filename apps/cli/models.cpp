@@ -1,4 +1,5 @@
 // beckon models: what is in the store, and how it gets there.
+#include <algorithm>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -45,10 +46,12 @@ void list(bool json, bool names) {
     print(text_of(report));
     return;
   }
+  size_t width = 0;
+  for (const ModelSummary& model : models) width = std::max(width, model.name.size());
   std::string out;
   for (const ModelSummary& model : models) {
     out += names ? model.name + "\n"
-                 : fmt::format("{:<12} {:<8} {:>9}  {}\n", model.name, name_of(model.state),
+                 : fmt::format("{:<{}} {:<8} {:>9}  {}\n", model.name, width, name_of(model.state),
                                human_bytes(model.bytes), model.about);
   }
   print(out);

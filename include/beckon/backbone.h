@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,9 @@ struct BackboneOptions {
   // the library does that the file comes from; Swin takes what its windows divide, CLIP only its
   // own size, MobileSAM multiples of 16.
   int input = 0;
+  // Instead of the family's, for files that were trained on other colours (many of timm's: 0.5).
+  // Deviations above 0, else Error(usage).
+  std::optional<std::array<float, 3>> mean, deviation;
 };
 
 struct BackboneParameter {

@@ -376,6 +376,21 @@ TEST(Backbone, HuggingFacesConfigurationIsRead) {
   const Tensor image = random_tensor({1, 32, 32, 3}, 6);
   expect_same(net.features(image), vit::Vit(nn::Params::random(3), four).forward(image));
 
+  // What the caller says counts more; timm keeps its colours elsewhere.
+  const Backbone other = Backbone::load(folder.path().string(), {.mean = {{0.5f, 0.5f, 0.5f}}});
+  EXPECT_EQ(other.preprocessing().mean[1], 0.5f);
+  EXPECT_EQ(other.preprocessing().deviation[2], 3.0f);
+  expect_error(Kind::usage, "a deviation of 0", [&] {
+    Backbone::load(folder.path().string(), {.deviation = {{1, 0, 1}}});
+  });
+  const TempDir timm;
+  write(timm, "model.safetensors", renamed(taken(random), kTimm));
+  timm.write(
+      "config.json",
+      std::string(R"({"pretrained_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.5, 0.5, 0.6]}})"));
+  EXPECT_EQ(Backbone::load(timm.path().string()).preprocessing().mean[1], 0.4f);
+  EXPECT_EQ(Backbone::load(timm.path().string()).preprocessing().deviation[2], 0.6f);
+
   const auto refused = [&](Kind kind, const std::string& text, const std::string& part) {
     folder.write("config.json", text);
     expect_error(kind, part, [&] { Backbone::load(folder.path().string()); });

@@ -71,6 +71,11 @@ ModelCard read_model_card(const std::string& folder) {
   if (!fs::is_directory(folder, error)) return card;
   const fs::path config_path = fs::path(folder) / "config.json";
   if (const auto config = read_json(config_path)) {
+    // timm's: what its pictures were normalised by.
+    if (const auto own = config->find("pretrained_cfg"); own != config->end() && own->is_object()) {
+      card.mean = three(*own, "mean", config_path, false);
+      card.deviation = three(*own, "std", config_path, true);
+    }
     if (const json* heads = find(*config, "num_attention_heads");
         heads && heads->is_number_integer())
       card.heads = heads->get<int64_t>();
@@ -92,8 +97,8 @@ ModelCard read_model_card(const std::string& folder) {
   }
   const fs::path seen_path = fs::path(folder) / "preprocessor_config.json";
   if (const auto seen = read_json(seen_path)) {
-    card.mean = three(*seen, "image_mean", seen_path, false);
-    card.deviation = three(*seen, "image_std", seen_path, true);
+    if (const auto mean = three(*seen, "image_mean", seen_path, false)) card.mean = mean;
+    if (const auto std = three(*seen, "image_std", seen_path, true)) card.deviation = std;
   }
   return card;
 }

@@ -262,8 +262,11 @@ static std::shared_ptr<Network> make_bare(const Checkpoint& opened, const Backbo
 std::shared_ptr<Network> make_network(const Checkpoint& file, const BackboneOptions& options) {
   const ModelCard card = read_model_card(file.path());
   auto network = make_bare(file, options, card);
-  network->preprocessing.mean = card.mean.value_or(network->preprocessing.mean);
-  network->preprocessing.deviation = card.deviation.value_or(network->preprocessing.deviation);
+  Preprocessing& p = network->preprocessing;
+  p.mean = options.mean.value_or(card.mean.value_or(p.mean));
+  p.deviation = options.deviation.value_or(card.deviation.value_or(p.deviation));
+  for (const float deviation : p.deviation)
+    if (!(deviation > 0)) fail(Kind::usage, "a deviation of {}, expected more than 0", deviation);
   return network;
 }
 
