@@ -40,6 +40,11 @@ void report_missing(const std::string& what) {
 
 }  // namespace
 
+bool is_quick() {
+  const char* quick = std::getenv("BECKON_QUICK");
+  return quick && std::string(quick) == "1";
+}
+
 fs::path golden_root() {
   if (const char* root = other_root()) return root;
   return fs::path(BECKON_SOURCE_DIR) / "tests" / "goldens";

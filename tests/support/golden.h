@@ -27,6 +27,9 @@
 
 namespace beckon::test {
 
+// Whether $BECKON_QUICK is 1: under sanitizers, where a second becomes a minute.
+bool is_quick();
+
 struct Golden {
   std::string model;  // the folder above: "mask_decoder"
   std::string name;   // the folder of the case: "dim32"
