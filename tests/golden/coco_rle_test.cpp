@@ -50,7 +50,7 @@ TEST(CocoRle, CountsStringsAreasAndBoxesMatchGolden) {
       EXPECT_EQ(expected.bounding_box(), box_of(item.at("bbox_xywh")));
 
       // The largest takes a minute under sanitizers, and has no code of its own.
-      if (is_quick() && expected.width() * int64_t{expected.height()} > 10'000'000) continue;
+      if (test::is_quick() && expected.width() * int64_t{expected.height()} > 10'000'000) continue;
       const Mask unpacked = Mask::from_rle(expected);
       EXPECT_EQ(unpacked.rle(), expected);
       EXPECT_EQ(unpacked.area(), expected.area());
