@@ -33,6 +33,7 @@ struct Options {
   std::string merge;  // a folder of results, to be made whole
   std::string shard;  // empty: as the scheduler says
   AnnotateOptions annotate;
+  GeneratorArguments generator;
   double idle = -1;
   bool resume = false, everything = false;  // what happens anyway
   bool json = false;
@@ -124,6 +125,7 @@ void check(const Options& options) {
 void run(const Options& given) {
   check(given);
   Options options = given;
+  options.generator.apply_to(options.annotate.everything);
   PictureProgress progress;
   options.annotate.progress = [&](const AnnotateProgress& state) {
     progress.update(state.done, state.total, state.worked);
@@ -214,7 +216,8 @@ void add_annotate(CLI::App& program) {
       ->add_option("--max-pixels", annotate.max_pixels,
                    "The largest picture to read, width times height; 100000000 if not given")
       ->type_name("N");
-  for (CLI::Option* option : add_generator_arguments(*command, annotate.everything))
+  for (CLI::Option* option :
+       add_generator_arguments(*command, options->generator, "Everything mode"))
     option->excludes(prompts);
   command->callback([options] { run(*options); });
 }

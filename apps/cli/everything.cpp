@@ -19,6 +19,7 @@
 #include "beckon/store.h"
 #include "beckon/version.h"
 #include "files.h"
+#include "generator_arguments.h"
 #include "interrupt.h"
 #include "json.h"
 #include "picture_progress.h"
@@ -30,10 +31,7 @@ namespace fs = std::filesystem;
 
 struct EverythingArguments {
   bool asked = false;
-  std::optional<int> points_per_side, points_per_batch, crop_n_layers, downscale_factor;
-  std::optional<float> pred_iou_thresh, stability_score_offset, box_nms_thresh, crop_nms_thresh;
-  std::optional<double> stability_score_thresh, crop_overlap_ratio;
-  std::optional<int64_t> min_mask_region_area;
+  GeneratorArguments generator;
   std::string point_grids;
   std::string output_mode = "coco_rle";
   bool tile = false;
@@ -134,22 +132,9 @@ Settings settings_of(const EverythingTask& task, const EverythingArguments& a) {
     fail(Kind::input, "{}: {}", task.recipe_name, error.what());
   }
   MaskGeneratorOptions& g = settings.generator;
-  const auto take = [](const auto& from, auto& to) {
-    if (from) to = *from;
-  };
-  take(a.points_per_side, g.points_per_side);
-  take(a.points_per_batch, g.points_per_batch);
-  take(a.pred_iou_thresh, g.pred_iou_thresh);
-  take(a.stability_score_thresh, g.stability_score_thresh);
-  take(a.stability_score_offset, g.stability_score_offset);
-  take(a.box_nms_thresh, g.box_nms_thresh);
-  take(a.crop_n_layers, g.crop_n_layers);
-  take(a.crop_nms_thresh, g.crop_nms_thresh);
-  take(a.crop_overlap_ratio, g.crop_overlap_ratio);
-  take(a.downscale_factor, g.crop_n_points_downscale_factor);
-  take(a.min_mask_region_area, g.min_mask_region_area);
-  if (a.points_per_side) {
-    if (*a.points_per_side == 0 && a.point_grids.empty())
+  a.generator.apply_to(g);
+  if (a.generator.points_per_side) {
+    if (*a.generator.points_per_side == 0 && a.point_grids.empty())
       fail(Kind::usage, "--points-per-side is 0, expected 1 to 1024");
     g.point_grids.clear();
   }
@@ -159,7 +144,7 @@ Settings settings_of(const EverythingTask& task, const EverythingArguments& a) {
     const Json grids = Json::parse(bytes, nullptr, false);
     if (grids.is_discarded()) fail(Kind::input, "{}: this is not JSON", name);
     g.point_grids = grids_of(grids, name);
-    if (!a.points_per_side) g.points_per_side = 0;
+    if (!a.generator.points_per_side) g.points_per_side = 0;
     try {
       check(g);
     } catch (const Error& error) {
@@ -168,8 +153,8 @@ Settings settings_of(const EverythingTask& task, const EverythingArguments& a) {
   }
   check(g);
   if (a.tile && settings.tile == 0) settings.tile = kTileSize;
-  take(a.tile_size, settings.tile);
-  take(a.tile_overlap, settings.overlap);
+  if (a.tile_size) settings.tile = *a.tile_size;
+  if (a.tile_overlap) settings.overlap = *a.tile_overlap;
   if (!a.tile_overlap && settings.tile > 0)
     settings.overlap = std::min(settings.overlap, settings.tile / 4);
   if (settings.tile != 0 && (settings.tile < 64 || settings.tile > 1 << 20))
@@ -413,24 +398,9 @@ CLI::Option* add_everything(CLI::App& command, std::shared_ptr<EverythingArgumen
   const auto add = [&](const char* name, auto& value, const char* type, const char* summary) {
     command.add_option(name, value, summary)->type_name(type)->group(group);
   };
-  add("--points-per-side", a.points_per_side, "N", "Points along a side of the grid; 32");
-  add("--points-per-batch", a.points_per_batch, "N", "Points decoded at a time; 64");
-  add("--pred-iou-thresh", a.pred_iou_thresh, "X", "Masks with a higher predicted IoU stay; 0.88");
-  add("--stability-score-thresh", a.stability_score_thresh, "X",
-      "Masks at least as stable stay; 0.95");
-  add("--stability-score-offset", a.stability_score_offset, "X",
-      "How far the threshold moves for that, in logits; 1");
-  add("--box-nms-thresh", a.box_nms_thresh, "X", "Box IoU from which two masks are one; 0.7");
-  add("--crop-n-layers", a.crop_n_layers, "N", "Layers of crops to look at as well; 0");
-  add("--crop-nms-thresh", a.crop_nms_thresh, "X", "As --box-nms-thresh, between crops; 0.7");
-  add("--crop-overlap-ratio", a.crop_overlap_ratio, "X",
-      "Overlap of crops, a share of the short side; 0.341");
-  add("--crop-n-points-downscale-factor", a.downscale_factor, "N",
-      "Each layer has so many times fewer points a side; 1");
+  add_generator_arguments(command, a.generator, group);
   add("--point-grids", a.point_grids, "FILE",
       "Points as JSON instead of a grid: for each layer a list of [x, y], 0 to 1");
-  add("--min-mask-region-area", a.min_mask_region_area, "N",
-      "Holes and islands of fewer pixels go; 0");
   command
       .add_option("--output-mode", a.output_mode,
                   "How JSON holds masks: coco_rle if not given, uncompressed_rle, binary_mask")

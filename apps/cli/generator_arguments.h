@@ -1,6 +1,10 @@
-// The options of everything mode, under the names of the reference's script.
+// The parameters of everything mode, under the names of the reference's script, for every command
+// that has it.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "beckon/mask_generator.h"
@@ -12,8 +16,19 @@ class Option;
 
 namespace beckon::cli {
 
-// Adds --points-per-side and so on to a command; `options` must live as long as it, and what it
-// holds is the default. Returns them.
-std::vector<CLI::Option*> add_generator_arguments(CLI::App& command, MaskGeneratorOptions& options);
+// What was given; the rest is as a recipe says, or as the reference has it.
+struct GeneratorArguments {
+  std::optional<int> points_per_side, points_per_batch, crop_n_layers, downscale_factor;
+  std::optional<float> pred_iou_thresh, stability_score_offset, box_nms_thresh, crop_nms_thresh;
+  std::optional<double> stability_score_thresh, crop_overlap_ratio;
+  std::optional<int64_t> min_mask_region_area;
+
+  void apply_to(MaskGeneratorOptions& options) const;
+};
+
+// Adds --points-per-side and so on to a command, under a heading of its help; `arguments` must live
+// as long as it. Returns them.
+std::vector<CLI::Option*> add_generator_arguments(CLI::App& command, GeneratorArguments& arguments,
+                                                  const std::string& heading);
 
 }  // namespace beckon::cli
