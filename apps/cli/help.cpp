@@ -88,9 +88,18 @@ std::string help_text(const CommandManual& manual) {
   std::vector<Row> commands, arguments, options;
   for (const CommandManual& command : manual.commands)
     commands.push_back({command.name, command.summary});
-  for (const OptionManual& option : manual.options)
-    (option.positional() ? arguments : options).push_back({label(option), explanation(option)});
+  std::vector<std::pair<std::string, std::vector<Row>>> groups;
+  for (const OptionManual& option : manual.options) {
+    std::vector<Row>* rows = option.positional() ? &arguments : &options;
+    if (!option.heading.empty()) {
+      if (groups.empty() || groups.back().first != option.heading)
+        groups.push_back({option.heading, {}});
+      rows = &groups.back().second;
+    }
+    rows->push_back({label(option), explanation(option)});
+  }
   out += table("Commands", commands) + table("Arguments", arguments) + table("Options", options);
+  for (const auto& [heading, rows] : groups) out += table(heading, rows);
   const bool whole_program = manual.path == manual.name;
   if (whole_program) {
     out += table("Exit codes", rows_of(exit_codes()));

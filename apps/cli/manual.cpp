@@ -27,6 +27,8 @@ void read_type_name(const std::string& type, OptionManual& option) {
 OptionManual manual_of(const CLI::Option& source) {
   OptionManual option;
   option.summary = source.get_description();
+  if (const std::string& group = source.get_group(); group != "Options" && group != "OPTIONS")
+    option.heading = group;
   option.required = source.get_required();
   option.repeats = source.get_expected_max() > 1 ||
                    source.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
@@ -127,6 +129,8 @@ const std::vector<Entry>& exit_codes() {
 const std::vector<Entry>& environment_variables() {
   static const std::vector<Entry> variables = {
       {"BECKON_HOME", "the folder of models and caches, instead of the XDG folders"},
+      {"BECKON_CACHE", "the folder of embeddings, instead of the one for caches"},
+      {"BECKON_CACHE_SIZE", "how large it may grow: 2G if not set"},
       {"BECKON_THREADS", "how many threads compute; the default is the CPUs this process may use"},
       {"BECKON_CPU", "the best instruction set to use: base, sse4, avx2 or avx3 (AVX-512)"},
       {"BECKON_SHARDS",

@@ -16,6 +16,7 @@ struct OptionManual {
   std::string value;                 // "FILE", "X,Y"; the name of a positional; empty for a flag
   std::vector<std::string> choices;  // the values it can take, if they are few
   std::string summary;
+  std::string heading;  // of a group of options in the help; empty for the usual ones
   bool required = false;
   bool repeats = false;
 
