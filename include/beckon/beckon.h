@@ -17,8 +17,8 @@
 #ifndef BECKON_BECKON_H
 #define BECKON_BECKON_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <stddef.h> /* NOLINT(modernize-deprecated-headers): this is C */
+#include <stdint.h> /* NOLINT(modernize-deprecated-headers) */
 
 #if defined(__GNUC__) || defined(__clang__)
 #define BECKON_C_API __attribute__((visibility("default")))

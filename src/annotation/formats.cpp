@@ -191,8 +191,8 @@ std::string detect_annotation_format(const std::string& path,
                                      const ReadAnnotationsOptions& options) {
   if (!is_folder(path) && !is_file(path))
     fail(Kind::missing, "{}: there is no such file or folder", path);
-  const std::string format = is_folder(path) ? annotation::kind_of_folder(path, options)
-                                             : annotation::kind_of_file(path, options);
+  std::string format = is_folder(path) ? annotation::kind_of_folder(path, options)
+                                       : annotation::kind_of_file(path, options);
   if (format.empty()) {
     if (!is_folder(path) && path.ends_with(".png")) return "png-labels";
     fail(Kind::input, "{}: its content is none of the known formats; name it with --from", path);

@@ -156,8 +156,8 @@ Dataset read_png(const Reading& reading) {
       }
       if (row != rows.end()) {
         const size_t r = row->second;
-        const auto number = [&](const char* key) {
-          return table->number(r, key, folder + "/metadata.csv");
+        const auto number = [&, place = folder + "/metadata.csv"](const char* key) {
+          return table->number(r, key, place);
         };
         one.predicted_iou = number("predicted_iou");
         one.stability = number("stability_score");

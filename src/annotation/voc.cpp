@@ -203,9 +203,6 @@ void write_voc(const Dataset& data, Writing& writing) {
   if (data.categories.size() > 254)
     writing.notices.add(
         "voc has numbers for 254 classes: the class pictures have 255 for the rest");
-  bool masks = false;
-  for (const Annotation& one : data.annotations)
-    masks |= has_area(one) && !std::holds_alternative<BoxShape>(one.shape);
   Json names = Json::array({"background"});
   for (const Category& category : data.categories) names.push_back(category.name);
   writing.output.add("class_names.json", dump(names, 1) + "\n");

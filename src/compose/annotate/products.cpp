@@ -105,7 +105,7 @@ class CocoFile {
 
 // Where the other forms go: a folder of their name, or a file.
 std::string place_of(const AnnotationFormat& format) {
-  const std::string name = format.name;
+  std::string name = format.name;
   if (format.folder) return name;
   return name + (name == "cvat" ? ".xml" : ".json");
 }
