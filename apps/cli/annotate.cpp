@@ -28,7 +28,7 @@ std::vector<std::string> format_names() {
 
 constexpr size_t kFailuresShown = 20;
 
-struct Options {
+struct AnnotateArguments {
   std::string folder, output;
   std::string merge;  // a folder of results, to be made whole
   std::string shard;  // empty: as the scheduler says
@@ -40,7 +40,7 @@ struct Options {
 };
 
 // --shard, or what the scheduler says, which is then told.
-Shard shard_of(const Options& options) {
+Shard shard_of(const AnnotateArguments& options) {
   if (options.shard == "none" || options.shard == "1") return {};
   if (!options.shard.empty()) return parse_shard(options.shard);
   const ScheduledShard scheduled = scheduled_shard(&std::getenv);
@@ -73,7 +73,7 @@ std::string counted(int64_t count, const char* what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
-std::string readable(const AnnotateReport& report, bool merged) {
+std::string readable_annotate(const AnnotateReport& report, bool merged) {
   std::string text = counted(report.pictures, "picture");
   if (!merged) {
     text += fmt::format(": {} done now, {} done before", report.made, report.kept);
@@ -98,17 +98,17 @@ void say_what_was_left_out(const AnnotateReport& report) {
     say(fmt::format("failed: {} more, see the manifest", report.failures.size() - kFailuresShown));
 }
 
-void finish(const Options& options, const AnnotateReport& report, Shard shard) {
+void finish(const AnnotateArguments& options, const AnnotateReport& report, Shard shard) {
   const bool merged = !options.merge.empty();
   say_what_was_left_out(report);
   print(options.json ? text_of(json_of(report, merged ? options.merge : options.output, shard))
-                     : readable(report, merged));
+                     : readable_annotate(report, merged));
   if (!report.failures.empty())
     fail(Kind::input, "{} of {} pictures failed; the rest is done", report.failures.size(),
          report.pictures);
 }
 
-void check(const Options& options) {
+void check_annotate(const AnnotateArguments& options) {
   if (!options.merge.empty()) {
     if (!options.folder.empty() || !options.output.empty())
       fail(Kind::usage, "--merge takes the folder of results alone: beckon annotate --merge OUT");
@@ -122,9 +122,9 @@ void check(const Options& options) {
   if (options.annotate.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
 }
 
-void run(const Options& given) {
-  check(given);
-  Options options = given;
+void run_annotate(const AnnotateArguments& given) {
+  check_annotate(given);
+  AnnotateArguments options = given;
   options.generator.apply_to(options.annotate.everything);
   PictureProgress progress;
   options.annotate.progress = [&](const AnnotateProgress& state) {
@@ -159,7 +159,7 @@ void add_annotate(CLI::App& program) {
       "beckon annotate photos -o masks --prompts prompts.json\n"
       "beckon annotate photos -o masks --everything --shard 3/16\n"
       "beckon annotate --merge masks");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AnnotateArguments>();
   AnnotateOptions& annotate = options->annotate;
   command->add_option("DIR", options->folder, "The pictures; sub-folders are looked through");
   command
@@ -219,7 +219,7 @@ void add_annotate(CLI::App& program) {
   for (CLI::Option* option :
        add_generator_arguments(*command, options->generator, "Everything mode"))
     option->excludes(prompts);
-  command->callback([options] { run(*options); });
+  command->callback([options] { run_annotate(*options); });
 }
 
 }  // namespace beckon::cli

@@ -303,7 +303,7 @@ std::string machine_line(const Json& machine) {
       machine["read_bandwidth_gb_s"].get<double>());
 }
 
-std::string readable(const Json& r) {
+std::string readable_bench(const Json& r) {
   std::string out = machine_line(r["machine"]);
   out += line("process start", r["process_start_ms"]);
   out += line("process start and model load", r["start_and_load_ms"]);
@@ -390,7 +390,7 @@ void add_bench_segment(CLI::App& bench) {
   command->add_flag("--json", setup->json, "Print one JSON object");
   command->callback([setup] {
     const Json report = bench_segment(*setup);
-    print(setup->json ? report.dump(1) + "\n" : readable(report));
+    print(setup->json ? report.dump(1) + "\n" : readable_bench(report));
   });
 }
 

@@ -22,7 +22,7 @@
 namespace beckon::cli {
 namespace {
 
-struct Options {
+struct ClassifyArguments {
   std::vector<std::string> pictures;
   std::string model = "clip-vit-b32";
   std::vector<std::string> labels, templates;
@@ -42,7 +42,7 @@ std::vector<std::string> trimmed(const std::vector<std::string>& words) {
   return result;
 }
 
-std::vector<std::string> labels_of(const Options& options) {
+std::vector<std::string> labels_of(const ClassifyArguments& options) {
   std::vector<std::string> labels = trimmed(options.labels);
   if (!options.labels_file.empty()) {
     const std::vector<uint8_t> bytes = read_input(options.labels_file);
@@ -65,7 +65,8 @@ std::vector<std::string> labels_of(const Options& options) {
 // The labels of a model's own head, as far as they have names.
 class Judge {
  public:
-  Judge(Backbone net, const Options& options) : net_(std::move(net)), labels_(labels_of(options)) {
+  Judge(Backbone net, const ClassifyArguments& options)
+      : net_(std::move(net)), labels_(labels_of(options)) {
     if (net_.family() == "clip") {
       if (labels_.empty())
         fail(Kind::usage, "CLIP chooses among words: give them with --labels or --labels-file");
@@ -99,13 +100,7 @@ class Judge {
   std::optional<ZeroShot> zero_shot_;
 };
 
-std::string plain(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
-  return text;
-}
-
-void run(const Options& options) {
+void run_classify(const ClassifyArguments& options) {
   const Judge judge(Backbone::load(options.model), options);
   Json answers = Json::array();
   std::string text;
@@ -133,10 +128,10 @@ void run(const Options& options) {
                        [&](size_t a, size_t b) { return chances[a] > chances[b]; });
       order.resize(std::min(order.size(), static_cast<size_t>(options.top)));
       Json labels = Json::array();
-      if (options.pictures.size() > 1) text += plain(path) + "\n";
+      if (options.pictures.size() > 1) text += on_one_line(path) + "\n";
       for (const size_t i : order) {
         labels.push_back({{"label", judge.labels()[i]}, {"index", i}, {"probability", chances[i]}});
-        text += fmt::format("{:6.2f}%  {}\n", 100 * chances[i], plain(judge.labels()[i]));
+        text += fmt::format("{:6.2f}%  {}\n", 100 * chances[i], on_one_line(judge.labels()[i]));
       }
       answers.push_back({{"picture", path}, {"labels", labels}});
       ++done;
@@ -170,7 +165,7 @@ void add_classify(CLI::App& program) {
       "beckon classify *.jpg --labels-file flowers.txt --template \"a photo of a {}, a flower.\" "
       "--json\n"
       "beckon classify photo.jpg --model resnet50-19c8e357.pth --top 3");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ClassifyArguments>();
   command->add_option("pictures", options->pictures, "JPEG, PNG or WebP; - is standard input")
       ->type_name("PICTURE...")
       ->required();
@@ -201,7 +196,7 @@ void add_classify(CLI::App& program) {
       ->add_option("--max-pixels", options->max_pixels,
                    "The largest picture to read, width times height; 100000000 if not given")
       ->type_name("N");
-  command->callback([options] { run(*options); });
+  command->callback([options] { run_classify(*options); });
 }
 
 }  // namespace beckon::cli

@@ -20,7 +20,7 @@
 namespace beckon::cli {
 namespace {
 
-struct Options {
+struct ConvertArguments {
   std::string input, output, from, to, photos;
   bool polygons = false;
   int64_t max_vertices = 0;  // 0: as they are
@@ -42,7 +42,7 @@ struct Loaded {
   FormatNotices notices;
 };
 
-Loaded load(const Options& options) {
+Loaded load(const ConvertArguments& options) {
   if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
   annotation_format(options.to);
   std::error_code error;
@@ -65,7 +65,7 @@ Json json_of(const FormatNotices& notices) {
 }
 
 // Simplifies if that was asked for, and writes.
-Json finish(const Options& options, Loaded& loaded) {
+Json finish(const ConvertArguments& options, Loaded& loaded) {
   Json report = {{"input", options.input},
                  {"from", loaded.from},
                  {"output", options.output},
@@ -92,7 +92,7 @@ Json finish(const Options& options, Loaded& loaded) {
   return report;
 }
 
-void tell(const Options& options, const Loaded& loaded, const Json& report,
+void tell(const ConvertArguments& options, const Loaded& loaded, const Json& report,
           const std::string& more = "") {
   for (const FormatNotices::Notice& notice : loaded.notices.list()) say("note: " + notice.text());
   if (options.json) return print(text_of(report));
@@ -111,13 +111,13 @@ void tell(const Options& options, const Loaded& loaded, const Json& report,
   print(out + more);
 }
 
-void run_convert(const Options& options) {
+void run_convert(const ConvertArguments& options) {
   Loaded loaded = load(options);
   const Json report = finish(options, loaded);
   tell(options, loaded, report);
 }
 
-void run_boxes2masks(Options options) {
+void run_boxes2masks(ConvertArguments options) {
   if (options.photos.empty()) {
     const std::filesystem::path input = options.input;
     std::error_code error;
@@ -154,7 +154,7 @@ void run_boxes2masks(Options options) {
          made.failures.size(), loaded.data.images.size());
 }
 
-void add_common(CLI::App& command, Options& options) {
+void add_common(CLI::App& command, ConvertArguments& options) {
   command.add_option("IN", options.input, "A file or folder of annotations")->required();
   command.add_option("OUT", options.output, "Where the result goes: a file, or a new folder")
       ->required();
@@ -188,7 +188,7 @@ void add_convert(CLI::App& program) {
       "beckon convert instances.json labels --to yolo-seg\n"
       "beckon convert dataset/data.yaml coco.json --to coco --photos dataset/images\n"
       "beckon convert coco.json outlines.json --to label-studio --max-vertices 60");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertArguments>();
   add_common(*command, *options);
   command->add_option("--to", options->to, "The form of OUT")
       ->type_name("FORMAT")
@@ -203,7 +203,7 @@ void add_boxes2masks(CLI::App& program) {
   command->footer(
       "beckon boxes2masks instances.json masks.json --photos photos\n"
       "beckon boxes2masks dataset labels --to yolo-seg --photos dataset/images");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertArguments>();
   options->to = "coco";
   add_common(*command, *options);
   command->add_option("--to", options->to, "The form of OUT; coco if not given")

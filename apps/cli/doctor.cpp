@@ -95,7 +95,7 @@ Json examine() {
   return report;
 }
 
-std::string readable(const Json& report) {
+std::string readable_doctor(const Json& report) {
   std::string out;
   const auto line = [&out](const char* label, const std::string& text) {
     out += fmt::format("{:<10} {}\n", label, text);
@@ -132,7 +132,7 @@ void add_doctor(CLI::App& program) {
   command->add_flag("--json", *json, "Print one JSON object");
   command->callback([json] {
     const Json report = examine();
-    print(*json ? text_of(report) : readable(report));
+    print(*json ? text_of(report) : readable_doctor(report));
   });
 }
 

@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct EmbedArguments {
   std::vector<std::string> inputs;
   std::string model = "mobile-sam";
   std::string output;
@@ -46,7 +46,7 @@ struct Failure {
 };
 
 // Folders become the pictures in them.
-std::vector<Photo> photos_of(const Options& options) {
+std::vector<Photo> photos_of(const EmbedArguments& options) {
   std::vector<Photo> photos;
   for (const std::string& input : options.inputs) {
     std::error_code error;
@@ -66,10 +66,11 @@ std::vector<Photo> photos_of(const Options& options) {
   return photos;
 }
 
-bool is_one_file(const Options& options) { return options.output.ends_with(".safetensors"); }
+bool is_one_file(const EmbedArguments& options) { return options.output.ends_with(".safetensors"); }
 
 // Where results go, one a photo; empty names mean the cache. Two photos never share a file.
-std::vector<std::string> outputs_of(const Options& options, const std::vector<Photo>& photos) {
+std::vector<std::string> outputs_of(const EmbedArguments& options,
+                                    const std::vector<Photo>& photos) {
   std::vector<std::string> outputs(photos.size());
   if (options.output.empty()) return outputs;
   if (is_one_file(options)) {
@@ -96,8 +97,8 @@ struct Done {
   std::string pixels;
 };
 
-Done embed(const Options& options, const Sam& sam, const EmbeddingCache& cache, const Photo& photo,
-           const std::string& output) {
+Done embed(const EmbedArguments& options, const Sam& sam, const EmbeddingCache& cache,
+           const Photo& photo, const std::string& output) {
   if (!photo.problem.empty()) fail(photo.kind, "{}", photo.problem);
   const std::vector<uint8_t> bytes = read_input(photo.path);
   const Image image =
@@ -117,7 +118,7 @@ Done embed(const Options& options, const Sam& sam, const EmbeddingCache& cache, 
   return {image.size(), found.cached, found.embedding.pixels()};
 }
 
-void run(const Options& options) {
+void run_embed(const EmbedArguments& options) {
   if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
   const std::vector<Photo> photos = photos_of(options);
   const std::vector<std::string> outputs = outputs_of(options, photos);
@@ -187,7 +188,7 @@ void add_embed(CLI::App& program) {
       "beckon embed photos\n"
       "beckon embed truck.jpg -o truck.safetensors\n"
       "beckon segment truck.jpg --embedding truck.safetensors --point 500,375 -o mask.png");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EmbedArguments>();
   command
       ->add_option("PHOTO", options->inputs,
                    "Photos, or folders with photos in them; - is standard input")
@@ -206,7 +207,7 @@ void add_embed(CLI::App& program) {
       ->add_option("--max-pixels", options->max_pixels,
                    "The largest photo to read, width times height; 100000000 if not given")
       ->type_name("N");
-  command->callback([options] { run(*options); });
+  command->callback([options] { run_embed(*options); });
 }
 
 }  // namespace beckon::cli

@@ -17,9 +17,9 @@
 namespace beckon::cli {
 namespace {
 
-constexpr size_t kFailuresShown = 20;
+constexpr size_t kFailedPhotosShown = 20;
 
-struct Options {
+struct EvalArguments {
   std::vector<std::string> data;
   std::string model = "mobile-sam";
   std::string masks = "auto";
@@ -35,7 +35,7 @@ std::string name_of_clicks(size_t count) {
   return fmt::format("{} click{}", count, count == 1 ? "" : "s");
 }
 
-Json json_of(const SegmentationScores& scores, const Options& options) {
+Json json_of(const SegmentationScores& scores, const EvalArguments& options) {
   Json clicks = Json::object(), noc = Json::array();
   for (size_t k = 0; k < scores.click_miou.size(); ++k)
     clicks[std::to_string(k + 1)] = scores.click_miou[k];
@@ -47,7 +47,7 @@ Json json_of(const SegmentationScores& scores, const Options& options) {
   return json;
 }
 
-Json json_of(const ObjectScores& object, const Options& options) {
+Json json_of(const ObjectScores& object, const EvalArguments& options) {
   Json clicks = Json::array();
   for (const Click& click : object.clicks)
     clicks.push_back(
@@ -63,7 +63,7 @@ Json json_of(const ObjectScores& object, const Options& options) {
   return json;
 }
 
-Json json_of(const DataSetScores& set, const Options& options) {
+Json json_of(const DataSetScores& set, const EvalArguments& options) {
   Json json = {{"name", set.name},
                {"path", set.path},
                {"layout", set.layout},
@@ -85,7 +85,7 @@ Json json_of(const DataSetScores& set, const Options& options) {
   return json;
 }
 
-Json json_of(const SegmentationReport& report, const Options& options) {
+Json json_of(const SegmentationReport& report, const EvalArguments& options) {
   const EvaluationOptions& evaluation = options.evaluation;
   Json json;
   json["version"] = version();
@@ -122,14 +122,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-// A name on one line.
-std::string plain(std::string name) {
-  for (char& c : name)
-    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
-  return name;
-}
-
-std::vector<std::string> row_of(const SegmentationScores& scores, const Options& options) {
+std::vector<std::string> row_of(const SegmentationScores& scores, const EvalArguments& options) {
   std::vector<std::string> row;
   for (size_t k = 0; k < scores.click_miou.size(); ++k) {
     row.push_back(fmt::format("{:.3f}", scores.click_miou[k]));
@@ -140,7 +133,7 @@ std::vector<std::string> row_of(const SegmentationScores& scores, const Options&
   return row;
 }
 
-std::string readable(const SegmentationReport& report, const Options& options) {
+std::string readable_eval(const SegmentationReport& report, const EvalArguments& options) {
   std::vector<std::string> head = {"data set", "pictures", "objects"};
   for (size_t k = 0; k < report.mean.click_miou.size(); ++k) {
     head.push_back(name_of_clicks(k + 1));
@@ -154,7 +147,7 @@ std::string readable(const SegmentationReport& report, const Options& options) {
   size_t objects = 0;
   const auto add = [&](const std::string& name, int64_t picture_count, size_t object_count,
                        const SegmentationScores& scores) {
-    std::vector<std::string> row = {plain(name), std::to_string(picture_count),
+    std::vector<std::string> row = {on_one_line(name), std::to_string(picture_count),
                                     std::to_string(object_count)};
     // Nothing was measured: no number would be true.
     std::vector<std::string> numbers = row_of(scores, options);
@@ -176,18 +169,19 @@ void say_what_was_left_out(const SegmentationReport& report) {
   for (const DataSetScores& set : report.sets) {
     if (set.left_out > 0)
       say(fmt::format("note: {}: {} left out: crowds, boxes without a mask, or no known pixel",
-                      plain(set.name), set.left_out));
+                      on_one_line(set.name), set.left_out));
     if (set.without_masks > 0)
-      say(fmt::format("note: {}: {} pictures have no masks", plain(set.name), set.without_masks));
+      say(fmt::format("note: {}: {} pictures have no masks", on_one_line(set.name),
+                      set.without_masks));
     for (const PictureFailure& failure : set.failures)
-      if (++failed; shown++ < kFailuresShown) say("failed: " + failure.message);
+      if (++failed; shown++ < kFailedPhotosShown) say("failed: " + failure.message);
   }
-  if (failed > kFailuresShown)
-    say(fmt::format("failed: {} more, see --json", failed - kFailuresShown));
+  if (failed > kFailedPhotosShown)
+    say(fmt::format("failed: {} more, see --json", failed - kFailedPhotosShown));
 }
 
-void run(const Options& given) {
-  Options options = given;
+void run_eval(const EvalArguments& given) {
+  EvalArguments options = given;
   EvaluationOptions& evaluation = options.evaluation;
   evaluation.boxes = !options.without_boxes;
   evaluation.masks = options.masks == "binary"    ? MaskKind::binary
@@ -217,7 +211,7 @@ void run(const Options& given) {
   if (objects == 0)
     fail(Kind::input, "nothing to measure: no picture with a mask could be read ({} failed)",
          failures);
-  print(options.json ? text_of(json_of(report, options)) : readable(report, options));
+  print(options.json ? text_of(json_of(report, options)) : readable_eval(report, options));
   if (failures > 0)
     fail(Kind::input, "{} of {} pictures failed; the rest is measured", failures,
          pictures + static_cast<int64_t>(failures));
@@ -231,7 +225,7 @@ void add_eval_segment(CLI::App& eval) {
       "beckon eval segment --data coco --annotations coco/annotations/val2017.json "
       "--pictures 100\n"
       "beckon eval segment --data berkeley --data grabcut --json > scores.json");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalArguments>();
   EvaluationOptions& evaluation = options->evaluation;
   command
       ->add_option("--data", options->data,
@@ -282,7 +276,7 @@ void add_eval_segment(CLI::App& eval) {
       ->add_option("--max-pixels", evaluation.max_pixels,
                    "The largest picture to read, width times height; 100000000 if not given")
       ->type_name("N");
-  command->callback([options] { run(*options); });
+  command->callback([options] { run_eval(*options); });
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ class PointProgress {
   bool drawn_ = false;
 };
 
-struct Result {
+struct EverythingResult {
   Image photo;
   std::vector<GeneratedMask> masks;
   Json timing = Json::object();
@@ -226,7 +226,7 @@ Json record(const GeneratedMask& mask, const std::string& mode) {
           {"crop_box", box_json(mask.crop_box)}};
 }
 
-Json records(const Result& result, const std::string& mode, bool numbered) {
+Json records(const EverythingResult& result, const std::string& mode, bool numbered) {
   Json list = Json::array();
   for (size_t i = 0; i < result.masks.size(); ++i) {
     Json one = record(result.masks[i], mode);
@@ -238,7 +238,8 @@ Json records(const Result& result, const std::string& mode, bool numbered) {
 
 std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
 
-std::string sa1b(const EverythingTask& task, const Result& result, const std::string& mode) {
+std::string sa1b(const EverythingTask& task, const EverythingResult& result,
+                 const std::string& mode) {
   const Json file = {
       {"image",
        {{"image_id", 0},
@@ -261,7 +262,7 @@ void expect_new_folder(const std::string& path) {
 
 // One picture a mask and a table of them, as the reference's program writes. The folder appears
 // when all is in it.
-void write_folder(const std::string& path, const Result& result) {
+void write_folder(const std::string& path, const EverythingResult& result) {
   std::error_code code;
   const fs::path target = fs::absolute(path).lexically_normal();
   const fs::path place = target.has_filename() ? target : target.parent_path();
@@ -356,8 +357,8 @@ std::string format_of(const EverythingTask& task) {
   return format;
 }
 
-void write(const EverythingTask& task, const EverythingArguments& arguments, const Result& result,
-           const std::string& format) {
+void write(const EverythingTask& task, const EverythingArguments& arguments,
+           const EverythingResult& result, const std::string& format) {
   if (format.empty()) return;
   if (format == "masks") return write_folder(task.output, result);
   const std::string to = task.output.empty() ? "-" : task.output;
@@ -372,7 +373,7 @@ void write(const EverythingTask& task, const EverythingArguments& arguments, con
                                                      : picture.encode_png());
 }
 
-std::string readable(const Result& result) {
+std::string readable_everything(const EverythingResult& result) {
   std::string out = fmt::format("{} masks\n", result.masks.size());
   constexpr size_t kShown = 20;
   for (size_t i = 0; i < std::min(kShown, result.masks.size()); ++i) {
@@ -426,7 +427,7 @@ void run_everything(const EverythingTask& task, const EverythingArguments& argum
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   Clock::time_point last = start;
-  Result result;
+  EverythingResult result;
   const auto milliseconds = [](Clock::duration time) {
     return static_cast<double>(
                std::chrono::duration_cast<std::chrono::microseconds>(time).count()) /
@@ -477,7 +478,7 @@ void run_everything(const EverythingTask& task, const EverythingArguments& argum
                    {"recipe", recipe_of(task, settings, model)}}));
   } else if (!(format == "sa1b" && (task.output.empty() || task.output == "-")) &&
              task.output != "-") {
-    print(readable(result));
+    print(readable_everything(result));
   }
 }
 

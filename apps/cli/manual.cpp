@@ -24,7 +24,7 @@ void read_type_name(const std::string& type, OptionManual& option) {
   }
 }
 
-OptionManual manual_of(const CLI::Option& source) {
+OptionManual option_manual(const CLI::Option& source) {
   OptionManual option;
   option.summary = source.get_description();
   if (const std::string& group = source.get_group(); group != "Options" && group != "OPTIONS")
@@ -42,18 +42,18 @@ OptionManual manual_of(const CLI::Option& source) {
   return option;
 }
 
-CommandManual manual_of(const CLI::App& app, const std::string& above) {
+CommandManual command_manual(const CLI::App& app, const std::string& above) {
   CommandManual manual;
   manual.name = app.get_name();
   manual.path = above.empty() ? manual.name : above + " " + manual.name;
   manual.summary = app.get_description();
   manual.examples = app.get_footer();
   for (const CLI::Option* option : app.get_options({}))
-    manual.options.push_back(manual_of(*option));
+    manual.options.push_back(option_manual(*option));
   std::stable_partition(manual.options.begin(), manual.options.end(),
                         [](const OptionManual& option) { return option.positional(); });
   for (const CLI::App* command : app.get_subcommands({}))
-    manual.commands.push_back(manual_of(*command, manual.path));
+    manual.commands.push_back(command_manual(*command, manual.path));
   return manual;
 }
 
@@ -74,7 +74,7 @@ size_t typing_slips(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-CommandManual manual_of(const CLI::App& app) { return manual_of(app, ""); }
+CommandManual manual_of(const CLI::App& app) { return command_manual(app, ""); }
 
 const CommandManual& find_manual(const CommandManual& root, const std::vector<std::string>& words) {
   const CommandManual* here = &root;

@@ -30,7 +30,7 @@ namespace {
 
 constexpr const char* kUsualModel = "mobile-sam";
 
-struct Options {
+struct SegmentArguments {
   std::string photo;
   std::string model;  // empty: the recipe's, else kUsualModel
   PromptArguments prompts;
@@ -72,7 +72,7 @@ class Stopwatch {
 };
 
 // Everything that one run found out.
-struct Result {
+struct SegmentResult {
   Image photo;
   std::vector<Prompt> prompts;
   std::string model;
@@ -106,7 +106,7 @@ const char* name_of(Multimask multimask) {
 }
 
 // What the command line says goes before what a recipe says.
-Multimask multimask_of(const Options& options, const Request& request) {
+Multimask multimask_of(const SegmentArguments& options, const Request& request) {
   if (options.multimask) return Multimask::readings;
   if (options.single) return Multimask::single;
   if (request.multimask.empty()) return Multimask::automatic;
@@ -116,7 +116,7 @@ Multimask multimask_of(const Options& options, const Request& request) {
        name_of_input(options.prompts.file));
 }
 
-std::string model_of(const Options& options, const Request& request) {
+std::string model_of(const SegmentArguments& options, const Request& request) {
   if (!options.model.empty()) return options.model;
   return request.model.empty() ? kUsualModel : request.model;
 }
@@ -131,7 +131,7 @@ std::string ending(const std::string& path) {
 }
 
 // What can be refused before a second is spent on it.
-void check(const Options& options) {
+void check_segment(const SegmentArguments& options) {
   if (options.json && options.output == "-")
     fail(Kind::usage, "--json and -o - cannot both have standard output");
   if (is_text(options.format)) {
@@ -154,8 +154,8 @@ void check(const Options& options) {
        options.format == "overlay" ? ", or .jpg" : "");
 }
 
-Result segment(const Options& options, const Request& request) {
-  Result result;
+SegmentResult segment(const SegmentArguments& options, const Request& request) {
+  SegmentResult result;
   result.model = model_of(options, request);
   result.multimask = multimask_of(options, request);
   result.prompts = request.prompts;
@@ -209,7 +209,7 @@ Json json_of(const std::vector<Polygon>& polygons) {
 Mask unpacked(const Rle& rle) { return Mask::from_rle(rle, std::numeric_limits<int64_t>::max()); }
 
 // The best mask of each object as `--format rle` and `--format polygon` write it.
-Json outlines(const Result& result, const std::string& format) {
+Json outlines(const SegmentResult& result, const std::string& format) {
   Json list = Json::array();
   for (const Rle& rle : result.best()) {
     if (format == "rle")
@@ -221,7 +221,7 @@ Json outlines(const Result& result, const std::string& format) {
   return list;
 }
 
-Json report(const Options& options, const Result& result) {
+Json report(const SegmentArguments& options, const SegmentResult& result) {
   Json report;
   report["image"] = {
       {"path", options.photo}, {"width", result.photo.width()}, {"height", result.photo.height()}};
@@ -252,7 +252,7 @@ Json report(const Options& options, const Result& result) {
   return report;
 }
 
-std::string readable(const Result& result) {
+std::string readable_segment(const SegmentResult& result) {
   std::string out;
   for (size_t i = 0; i < result.objects.size(); ++i) {
     for (const PredictedMask& mask : result.objects[i]) {
@@ -282,7 +282,7 @@ void draw_prompts(Image& picture, std::span<const Prompt> prompts) {
 }
 
 // What -o and --format ask for; pictures hold all objects together.
-std::vector<uint8_t> encoded(const Options& options, const Result& result) {
+std::vector<uint8_t> encoded(const SegmentArguments& options, const SegmentResult& result) {
   if (is_text(options.format)) {
     const std::string text = outlines(result, options.format).dump() + "\n";
     return {text.begin(), text.end()};
@@ -302,7 +302,7 @@ std::vector<uint8_t> encoded(const Options& options, const Result& result) {
 }
 
 // Everything mode, asked for by the flag or by a recipe of it. Returns false if it is not.
-bool ran_everything(const Options& options, const Request& request) {
+bool ran_everything(const SegmentArguments& options, const Request& request) {
   if (!options.everything && request.everything.empty()) {
     if (!options.everything_parameter.empty())
       fail(Kind::usage, "{} needs --everything", options.everything_parameter);
@@ -334,7 +334,7 @@ bool ran_everything(const Options& options, const Request& request) {
   return true;
 }
 
-void run(Options options) {
+void run_segment(SegmentArguments options) {
   if (options.photo == "-" && options.prompts.file == "-")
     fail(Kind::usage, "the photo and --prompt cannot both come from standard input");
   if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
@@ -345,9 +345,9 @@ void run(Options options) {
   if (options.format.empty()) options.format = "mask";
   if (options.format == "masks" || options.format == "sa1b")
     fail(Kind::usage, "--format {} needs --everything", options.format);
-  check(options);
+  check_segment(options);
   expect_output(options.output);
-  const Result result = segment(options, request);
+  const SegmentResult result = segment(options, request);
   // Outlines are text: without another place they are the answer.
   const bool to_stdout =
       options.output == "-" || (options.output.empty() && is_text(options.format));
@@ -356,7 +356,7 @@ void run(Options options) {
   if (options.json)
     print(text_of(report(options, result)));
   else if (!to_stdout)
-    print(readable(result));
+    print(readable_segment(result));
 }
 
 // An option that takes one value each time it is given: the next word may be the photo.
@@ -379,7 +379,7 @@ void add_segment(CLI::App& program) {
       "see.png\n"
       "beckon segment truck.jpg --point 500,375 --json\n"
       "beckon segment truck.jpg --everything -o all.png");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SegmentArguments>();
   command->add_option("PHOTO", options->photo, "JPEG, PNG or WebP; - is standard input")
       ->required();
   command
@@ -425,7 +425,7 @@ void add_segment(CLI::App& program) {
       if (option != everything && option->get_group() == everything->get_group() &&
           option->count() > 0 && options->everything_parameter.empty())
         options->everything_parameter = option->get_name();
-    run(*options);
+    run_segment(*options);
   });
 }
 

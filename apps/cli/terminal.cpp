@@ -59,6 +59,12 @@ void print(std::span<const uint8_t> bytes) {
   print(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
+std::string on_one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
+  return text;
+}
+
 void complain(std::string_view message) {
   const char* name = stderr_has_colour() ? "\x1b[1;31mbeckon:\x1b[0m " : "beckon: ";
   // There is nowhere left to report a failure to.

@@ -26,6 +26,9 @@ void say(std::string_view message);
 // Several lines on stderr, as they are.
 void show(std::string_view text);
 
+// Text that a file may have chosen, for a table: control characters become "?".
+std::string on_one_line(std::string text);
+
 // Whether stderr is a terminal that understands control sequences.
 bool stderr_is_terminal();
 // The same, and NO_COLOR is not set.

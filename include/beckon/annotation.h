@@ -40,14 +40,14 @@ struct Outline {
 };
 
 // monostate: a label for the whole picture, or what has no area.
-using Shape = std::variant<std::monostate, BoxShape, Outline, Rle>;
+using AnnotationShape = std::variant<std::monostate, BoxShape, Outline, Rle>;
 
 // "extra" everywhere: a JSON object with the keys that have no member here; empty if there are
 // none.
 struct Annotation {
   size_t image = 0;   // an index of Dataset::images
   int category = -1;  // an index of Dataset::categories; -1: none
-  Shape shape;
+  AnnotationShape shape;
   std::optional<BoxShape> box;  // the bounding box as the file says, where it has one of its own
   int64_t id = 0;               // 0: none, writers number
   bool crowd = false;           // a group that is not told apart

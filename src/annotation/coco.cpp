@@ -30,7 +30,7 @@ int64_t number_of(const Json& object, const char* name) {
   return id && id->is_number() ? integer(*id, name) : 0;
 }
 
-Shape shape_of(const Json& object, const std::string& place) {
+AnnotationShape shape_of(const Json& object, const std::string& place) {
   const Json* segmentation = find(object, "segmentation");
   if (!segmentation) return {};
   if (segmentation->is_object()) {

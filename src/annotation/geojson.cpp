@@ -26,16 +26,16 @@ Polygon polygon_of(const Json& rings, const std::string& place) {
   return polygon;
 }
 
-Json json_of(const Ring& ring) {
+Json coordinates_of(const Ring& ring) {
   Json list = Json::array();
   for (const Vertex& v : ring) list.push_back({json_number(v.x), json_number(v.y)});
   if (!ring.empty()) list.push_back(list.front());
   return list;
 }
 
-Json json_of(const Polygon& polygon) {
-  Json rings = Json::array({json_of(polygon.outer)});
-  for (const Ring& hole : polygon.holes) rings.push_back(json_of(hole));
+Json coordinates_of(const Polygon& polygon) {
+  Json rings = Json::array({coordinates_of(polygon.outer)});
+  for (const Ring& hole : polygon.holes) rings.push_back(coordinates_of(hole));
   return rings;
 }
 
@@ -218,10 +218,10 @@ void write_geojson(const Dataset& data, Writing& writing) {
     if (has_area(one)) {
       const Outline outline = apart(one, image, writing.options);
       if (outline.parts.size() == 1) {
-        geometry = {{"type", "Polygon"}, {"coordinates", json_of(outline.parts[0])}};
+        geometry = {{"type", "Polygon"}, {"coordinates", coordinates_of(outline.parts[0])}};
       } else {
         Json parts = Json::array();
-        for (const Polygon& part : outline.parts) parts.push_back(json_of(part));
+        for (const Polygon& part : outline.parts) parts.push_back(coordinates_of(part));
         geometry = {{"type", "MultiPolygon"}, {"coordinates", std::move(parts)}};
       }
     }

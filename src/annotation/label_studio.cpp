@@ -131,7 +131,9 @@ std::vector<uint8_t> brush_bytes(const Mask& mask) {
 
 namespace {
 
-double pixels(double percent, int side) { return std::round(percent * side * 1e4) / 1e6; }
+double pixels_of_percent(double percent, int side) {
+  return std::round(percent * side * 1e4) / 1e6;
+}
 
 // Reads the value's percent.
 struct Percent {
@@ -141,14 +143,14 @@ struct Percent {
   double at(const char* key, int side) const {
     const Json* percent = find(value, key);
     if (!percent) fail(Kind::input, "{}: expected a number '{}'", place, key);
-    return checked(pixels(number(*percent, place), side), place);
+    return checked(pixels_of_percent(number(*percent, place), side), place);
   }
   double x(const char* key) const { return at(key, size.width); }
   double y(const char* key) const { return at(key, size.height); }
 };
 
-Shape shape_of(const std::string& type, const Json& value, ImageSize size,
-               const std::string& place) {
+AnnotationShape shape_of(const std::string& type, const Json& value, ImageSize size,
+                         const std::string& place) {
   const Percent percent{value, size, place};
   const auto rotation = optional_number(value, "rotation", place).value_or(0);
   if (type.starts_with("rectangle")) {
@@ -159,7 +161,8 @@ Shape shape_of(const std::string& type, const Json& value, ImageSize size,
   if (type.starts_with("polygon")) {
     Ring ring = ring_of(list_at(value, "points", place), place);
     for (Vertex& v : ring) {
-      v = {checked(pixels(v.x, size.width), place), checked(pixels(v.y, size.height), place)};
+      v = {checked(pixels_of_percent(v.x, size.width), place),
+           checked(pixels_of_percent(v.y, size.height), place)};
     }
     if (ring.empty()) return {};
     return outline_of_ring(std::move(ring));

@@ -11,8 +11,8 @@
 namespace beckon::annotation {
 namespace {
 
-Shape shape_of(const Json& object, const std::string& type, const Ring& points, ImageSize size,
-               const std::string& place) {
+AnnotationShape shape_of(const Json& object, const std::string& type, const Ring& points,
+                         ImageSize size, const std::string& place) {
   if (type == "rectangle" && points.size() >= 2) {
     const Vertex &a = points[0], &b = points[1];
     if (points.size() == 4) return outline_of_ring(points);

@@ -17,7 +17,9 @@ namespace {
 constexpr int kMostClasses = 100'000;
 
 // A hundred-millionth of a pixel: fractions that stand for whole pixels give whole pixels.
-double pixels(double fraction, int side) { return std::round(fraction * side * 1e6) / 1e6; }
+double pixels_of_fraction(double fraction, int side) {
+  return std::round(fraction * side * 1e6) / 1e6;
+}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r";
@@ -173,15 +175,19 @@ void parse_yolo_labels(std::string_view text, const std::string& name, Dataset& 
     one.image = image;
     one.category = static_cast<int>(klass);
     const size_t count = values.size() - 1;
-    const auto x = [&](size_t i) { return checked(pixels(values[i], size.width), place); };
-    const auto y = [&](size_t i) { return checked(pixels(values[i], size.height), place); };
+    const auto x = [&](size_t i) {
+      return checked(pixels_of_fraction(values[i], size.width), place);
+    };
+    const auto y = [&](size_t i) {
+      return checked(pixels_of_fraction(values[i], size.height), place);
+    };
     if (count == 4 || count == 5) {
       if (values[3] < 0 || values[4] < 0)
         fail(Kind::input, "{}: a box with a negative side", place);
       BoxShape box;
       box.width = x(3), box.height = y(4);
-      box.x = checked(pixels(values[1] - values[3] / 2, size.width), place);
-      box.y = checked(pixels(values[2] - values[4] / 2, size.height), place);
+      box.x = checked(pixels_of_fraction(values[1] - values[3] / 2, size.width), place);
+      box.y = checked(pixels_of_fraction(values[2] - values[4] / 2, size.height), place);
       one.shape = box;
       if (count == 5) one.score = values[5];
     } else if (count >= 6) {

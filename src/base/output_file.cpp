@@ -17,7 +17,7 @@
 namespace beckon {
 namespace {
 
-std::string folder_of(const std::string& path) {
+std::string parent_of(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
 }
@@ -80,7 +80,7 @@ void OutputFile::commit() {
     fail(Kind::output, "{}: cannot move the finished file here: {}", path_, std::strerror(errno));
   close(fd_);
   fd_ = -1;
-  sync_folder(folder_of(target_));
+  sync_folder(parent_of(target_));
 }
 
 void sync_folder(const std::string& folder) noexcept {

@@ -81,12 +81,12 @@ void count_scans(j_common_ptr info) {
 }
 
 // The setjmp functions of this class hold plain values only; see codecs.h.
-class Decoder {
+class JpegDecoder {
  public:
-  Decoder() { info_.err = prepare(errors_); }
-  ~Decoder() { jpeg_destroy_decompress(&info_); }
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
+  JpegDecoder() { info_.err = prepare(errors_); }
+  ~JpegDecoder() { jpeg_destroy_decompress(&info_); }
+  JpegDecoder(const JpegDecoder&) = delete;
+  JpegDecoder& operator=(const JpegDecoder&) = delete;
 
   bool read_header(const uint8_t* bytes, size_t size) {
     if (setjmp(errors_.jump)) return false;
@@ -184,15 +184,15 @@ Image rgb_from_inverted_cmyk(const Image& cmyk) {
   return rgb;
 }
 
-class Encoder {
+class JpegEncoder {
  public:
-  Encoder() { info_.err = prepare(errors_); }
-  ~Encoder() {
+  JpegEncoder() { info_.err = prepare(errors_); }
+  ~JpegEncoder() {
     jpeg_destroy_compress(&info_);
     std::free(buffer_);
   }
-  Encoder(const Encoder&) = delete;
-  Encoder& operator=(const Encoder&) = delete;
+  JpegEncoder(const JpegEncoder&) = delete;
+  JpegEncoder& operator=(const JpegEncoder&) = delete;
 
   bool write(const uint8_t* pixels, size_t stride, int width, int height, int channels,
              int quality) {
@@ -245,7 +245,7 @@ Image over_white(const Image& rgba) {
 
 Decoded decode_jpeg(std::span<const uint8_t> bytes, const std::string& name,
                     const ReadOptions& options) {
-  Decoder decoder;
+  JpegDecoder decoder;
   if (!decoder.read_header(bytes.data(), bytes.size()))
     fail(Kind::input, "{}: broken JPEG: {}", name, decoder.message());
   check_size(decoder.width(), decoder.height(), name, options);
@@ -279,7 +279,7 @@ std::vector<uint8_t> Image::encode_jpeg(const JpegOptions& options) const {
     fail(Kind::unsupported, "JPEG: {}x{} pixels, the format holds {} a side", width_, height_,
          JPEG_MAX_DIMENSION);
   const Image opaque = has_alpha() ? codecs::over_white(*this) : *this;
-  codecs::Encoder encoder;
+  codecs::JpegEncoder encoder;
   if (!encoder.write(opaque.row(0), opaque.stride(), width_, height_, opaque.channels(),
                      options.quality))
     fail(Kind::internal, "JPEG: {}", encoder.message());

@@ -38,15 +38,15 @@ void take(png_structp png, png_bytep to, size_t count) {
 }
 
 // The setjmp functions of this class hold plain values only; see codecs.h.
-class Decoder {
+class PngDecoder {
  public:
-  explicit Decoder(std::span<const uint8_t> bytes) : input_{bytes.data(), bytes.size()} {
+  explicit PngDecoder(std::span<const uint8_t> bytes) : input_{bytes.data(), bytes.size()} {
     png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, &message_, leave, ignore_warning);
     if (png_) info_ = png_create_info_struct(png_);
   }
-  ~Decoder() { png_destroy_read_struct(&png_, &info_, nullptr); }
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
+  ~PngDecoder() { png_destroy_read_struct(&png_, &info_, nullptr); }
+  PngDecoder(const PngDecoder&) = delete;
+  PngDecoder& operator=(const PngDecoder&) = delete;
 
   bool ready() const { return png_ && info_; }
 
@@ -152,12 +152,12 @@ void check_chunks(std::span<const uint8_t> bytes, const std::string& name) {
   }
 }
 
-[[noreturn]] void broken(const Decoder& decoder, const std::string& name) {
+[[noreturn]] void broken(const PngDecoder& decoder, const std::string& name) {
   fail(Kind::input, "{}: broken PNG: {}", name, decoder.message());
 }
 
 // Reads the header, and refuses what the file cannot hold before memory is taken for it.
-void begin(Decoder& decoder, std::span<const uint8_t> bytes, const std::string& name,
+void begin(PngDecoder& decoder, std::span<const uint8_t> bytes, const std::string& name,
            const ReadOptions& options) {
   check_chunks(bytes, name);
   if (!decoder.ready()) fail(Kind::resource, "{}: not enough memory for the PNG reader", name);
@@ -178,15 +178,15 @@ std::vector<png_bytep> row_pointers(uint8_t* pixels, size_t stride, int64_t heig
   return rows;
 }
 
-class Encoder {
+class PngEncoder {
  public:
-  Encoder() {
+  PngEncoder() {
     png_ = png_create_write_struct(PNG_LIBPNG_VER_STRING, &message_, leave, ignore_warning);
     if (png_) info_ = png_create_info_struct(png_);
   }
-  ~Encoder() { png_destroy_write_struct(&png_, &info_); }
-  Encoder(const Encoder&) = delete;
-  Encoder& operator=(const Encoder&) = delete;
+  ~PngEncoder() { png_destroy_write_struct(&png_, &info_); }
+  PngEncoder(const PngEncoder&) = delete;
+  PngEncoder& operator=(const PngEncoder&) = delete;
 
   bool write(const uint8_t* pixels, size_t stride, int width, int height, int channels, int level,
              int filters) {
@@ -214,7 +214,7 @@ class Encoder {
  private:
   // An exception must not pass through libpng's C frames.
   static void append(png_structp png, png_bytep from, size_t count) {
-    auto* self = static_cast<Encoder*>(png_get_io_ptr(png));
+    auto* self = static_cast<PngEncoder*>(png_get_io_ptr(png));
     bool stored = true;
     try {
       self->bytes_.insert(self->bytes_.end(), from, from + count);
@@ -234,7 +234,7 @@ class Encoder {
 
 Decoded decode_png(std::span<const uint8_t> bytes, const std::string& name,
                    const ReadOptions& options, Deep deep) {
-  Decoder decoder(bytes);
+  PngDecoder decoder(bytes);
   begin(decoder, bytes, name, options);
   const bool keep_deep = deep == Deep::non_zero && decoder.deep();
   if (!decoder.set_output(keep_deep)) broken(decoder, name);
@@ -262,7 +262,7 @@ detail::LabelMap decode_png_labels(std::span<const uint8_t> bytes, const std::st
                                    const ReadOptions& options) {
   if (detect(bytes, name) != Format::png)
     fail(Kind::unsupported, "{}: expected a PNG, whose pixels can be numbers", name);
-  Decoder decoder(bytes);
+  PngDecoder decoder(bytes);
   begin(decoder, bytes, name, options);
   if (!decoder.set_label_output()) broken(decoder, name);
   const size_t sample = decoder.deep() && decoder.channels() == 1 ? 2 : 1;
@@ -300,7 +300,7 @@ std::vector<uint8_t> Image::encode_png(const PngOptions& options) const {
   if (empty()) fail(Kind::usage, "PNG: the image is empty");
   if (options.level < 0 || options.level > 9)
     fail(Kind::usage, "PNG: level {}, expected 0 to 9", options.level);
-  codecs::Encoder encoder;
+  codecs::PngEncoder encoder;
   // Photos gain from a predictor (one fixed kind costs half the time of trying all); flat masks do
   // not.
   const int filters = channels_ == 1       ? PNG_FILTER_NONE

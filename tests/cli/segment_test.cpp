@@ -22,11 +22,13 @@ namespace {
 using nlohmann::json;
 using Words = std::vector<std::string>;
 
-std::string in_source(const std::string& path) {
+std::string project_file(const std::string& path) {
   return (std::filesystem::path(BECKON_SOURCE_DIR) / path).string();
 }
-std::string photo() { return in_source("examples/photos/coffee.png"); }
-std::string small_model() { return in_source("tests/goldens/sam/odd_75x113/weights.safetensors"); }
+std::string photo() { return project_file("examples/photos/coffee.png"); }
+std::string small_model() {
+  return project_file("tests/goldens/sam/odd_75x113/weights.safetensors");
+}
 std::string text_of(const std::string& path) {
   const std::vector<uint8_t> bytes = read_bytes(path);
   return {bytes.begin(), bytes.end()};
@@ -38,7 +40,7 @@ Outcome segment(Words more, RunOptions options = {}) {
   return run_beckon(words, std::move(options));
 }
 
-json report_of(const Words& more, RunOptions options = {}) {
+json segment_report(const Words& more, RunOptions options = {}) {
   Words words = more;
   words.push_back("--json");
   const Outcome outcome = segment(words, std::move(options));
@@ -54,7 +56,7 @@ Mask mask_of(const json& segmentation) {
 }
 
 TEST(Segment, ReportDescribesImageModelMasksAndTimes) {
-  const json report = report_of({"--point", "287,141"});
+  const json report = segment_report({"--point", "287,141"});
   EXPECT_EQ(report.at("image"), json({{"path", photo()}, {"width", 600}, {"height", 400}}));
   EXPECT_EQ(report.at("model").at("name"), small_model());
   EXPECT_EQ(report.at("model").at("sha256").get<std::string>().size(), 64u);
@@ -83,10 +85,10 @@ TEST(Segment, ReportDescribesImageModelMasksAndTimes) {
 TEST(Segment, RecipeGivesTheSameAnswerAgain) {
   const TempDir folder;
   const json first =
-      report_of({"--point", "287,141", "--background", "10,10.5", "--box", "60,20,560,380"});
+      segment_report({"--point", "287,141", "--background", "10,10.5", "--box", "60,20,560,380"});
   const std::string recipe = folder.write("recipe.json", first.at("recipe").dump());
   EXPECT_EQ(first.at("recipe").at("version"), BECKON_VERSION);
-  const json again = report_of({"--prompt", recipe});
+  const json again = segment_report({"--prompt", recipe});
   EXPECT_EQ(again.at("masks"), first.at("masks"));
   EXPECT_EQ(again.at("recipe").at("prompts"), first.at("recipe").at("prompts"));
 }
@@ -95,7 +97,7 @@ TEST(Segment, RecipeNamesModelAndReadings) {
   const TempDir folder;
   for (const char* choice : {"--multimask", "--single"}) {
     SCOPED_TRACE(choice);
-    const json first = report_of({"--point", "287,141", "--point", "100,80", choice});
+    const json first = segment_report({"--point", "287,141", "--point", "100,80", choice});
     const std::string recipe = folder.write("recipe.json", first.at("recipe").dump());
     const Outcome again = run_beckon({"segment", photo(), "--prompt", recipe, "--json"});
     ASSERT_EQ(again.code, 0) << again.err;
@@ -107,7 +109,7 @@ TEST(Segment, RecipeNamesModelAndReadings) {
 
 TEST(Segment, CommandLineGoesBeforeTheRecipe) {
   const TempDir folder;
-  json recipe = report_of({"--point", "287,141", "--single"}).at("recipe");
+  json recipe = segment_report({"--point", "287,141", "--single"}).at("recipe");
   recipe["model"] = {{"name", "nowhere.safetensors"}, {"sha256", std::string(64, '0')}};
   const Outcome outcome =
       segment({"--prompt", folder.write("recipe.json", recipe.dump()), "--multimask", "--json"});
@@ -123,19 +125,19 @@ TEST(Segment, CommandLineGoesBeforeTheRecipe) {
 
 TEST(Segment, ThreadsDoNotChangeTheAnswer) {
   const Words prompt = {"--point", "287,141"};
-  EXPECT_EQ(report_of(prompt, {.set = {{"BECKON_THREADS", "1"}}}).at("masks"),
-            report_of(prompt, {.set = {{"BECKON_THREADS", "3"}}}).at("masks"));
+  EXPECT_EQ(segment_report(prompt, {.set = {{"BECKON_THREADS", "1"}}}).at("masks"),
+            segment_report(prompt, {.set = {{"BECKON_THREADS", "3"}}}).at("masks"));
 }
 
 TEST(Segment, MultimaskAndSingleChooseHowManyMasks) {
-  EXPECT_EQ(report_of({"--point", "287,141", "--single"}).at("masks").size(), 1u);
-  EXPECT_EQ(report_of({"--box", "60,20,560,380"}).at("masks").size(), 1u);
-  EXPECT_EQ(report_of({"--box", "60,20,560,380", "--multimask"}).at("masks").size(), 3u);
+  EXPECT_EQ(segment_report({"--point", "287,141", "--single"}).at("masks").size(), 1u);
+  EXPECT_EQ(segment_report({"--box", "60,20,560,380"}).at("masks").size(), 1u);
+  EXPECT_EQ(segment_report({"--box", "60,20,560,380", "--multimask"}).at("masks").size(), 3u);
 }
 
 TEST(Segment, SeveralBoxesAreSeveralObjects) {
   const json masks =
-      report_of({"--box", "60,20,300,380", "--box", "310,20,560,380", "--point", "100,100"})
+      segment_report({"--box", "60,20,300,380", "--box", "310,20,560,380", "--point", "100,100"})
           .at("masks");
   ASSERT_EQ(masks.size(), 2u);
   EXPECT_EQ(masks[0].at("object"), 0);
@@ -146,14 +148,14 @@ TEST(Segment, TheCommonListOfPromptsIsRead) {
   const TempDir folder;
   const std::string list = folder.write(
       "list.json", std::string(R"([{"type": "point", "data": [287, 141], "label": 1}])"));
-  EXPECT_EQ(report_of({"--prompt", list}).at("masks"),
-            report_of({"--point", "287,141"}).at("masks"));
+  EXPECT_EQ(segment_report({"--prompt", list}).at("masks"),
+            segment_report({"--point", "287,141"}).at("masks"));
 }
 
 TEST(Segment, PicturesAgreeWithTheReport) {
   const TempDir folder;
   const Words prompt = {"--point", "287,141"};
-  const Mask best = mask_of(report_of(prompt).at("masks").at(0).at("segmentation"));
+  const Mask best = mask_of(segment_report(prompt).at("masks").at(0).at("segmentation"));
 
   const auto written = [&](const std::string& format, const std::string& name) {
     const Outcome outcome =
@@ -174,7 +176,8 @@ TEST(Segment, PicturesAgreeWithTheReport) {
 }
 
 TEST(Segment, OutlinesAgreeWithTheReport) {
-  const Mask best = mask_of(report_of({"--point", "287,141"}).at("masks").at(0).at("segmentation"));
+  const Mask best =
+      mask_of(segment_report({"--point", "287,141"}).at("masks").at(0).at("segmentation"));
   const json runs = json::parse(segment({"--point", "287,141", "--format", "rle"}).out);
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_EQ(mask_of(runs[0]), best);
@@ -271,7 +274,7 @@ TEST(Segment, BadInputsHaveTheirCodes) {
   expect_complaint(with_photo(photo(), {"--max-pixels", "1000"}), 65, "coffee.png");
   expect_complaint(segment({"--prompt", broken}), 65, "broken.json");
   expect_complaint(segment({"--prompt", folder / "nothing.json"}), 66, "nothing.json");
-  expect_complaint(segment({"--mask", in_source("examples/photos/chelsea.png")}), 2,
+  expect_complaint(segment({"--mask", project_file("examples/photos/chelsea.png")}), 2,
                    "chelsea.png: the mask is 451x300, the photo 600x400");
 }
 
@@ -328,8 +331,9 @@ TEST(Segment, AModelThatIsAbsentOrOfAnotherKindHasItsCode) {
   expect_complaint(with_model("no-such-model"), 69, "no-such-model");
   expect_complaint(with_model("./no/such/file.pth"), 66, "file.pth");
   expect_complaint(with_model(photo()), 65, "coffee.png");
-  expect_complaint(with_model(in_source("tests/goldens/vit/posembed_resize/weights.safetensors")),
-                   65, "no weights of SAM");
+  expect_complaint(
+      with_model(project_file("tests/goldens/vit/posembed_resize/weights.safetensors")), 65,
+      "no weights of SAM");
 }
 
 TEST(Segment, AResultThatCannotBeWrittenIsCode73AndLeavesNothing) {

@@ -9,7 +9,7 @@
 namespace beckon {
 namespace {
 
-Mask noise(int width, int height, unsigned seed) {
+Mask noisy_mask(int width, int height, unsigned seed) {
   Mask mask(width, height);
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) {
@@ -21,7 +21,7 @@ Mask noise(int width, int height, unsigned seed) {
 
 TEST(Placed, PutsAPartWhereItBelongs) {
   for (const unsigned seed : {1u, 2u, 3u}) {
-    const Mask part = noise(7, 5, seed);
+    const Mask part = noisy_mask(7, 5, seed);
     Mask expected(20, 11);
     for (int y = 0; y < 5; ++y)
       for (int x = 0; x < 7; ++x) expected.set(x + 13, y + 6, part.at(x, y));
@@ -33,7 +33,7 @@ TEST(Placed, PutsAPartWhereItBelongs) {
 }
 
 TEST(Placed, CutsOutAPart) {
-  const Mask whole = noise(23, 17, 4);
+  const Mask whole = noisy_mask(23, 17, 4);
   for (const PixelBox box :
        {PixelBox{0, 0, 23, 17}, {4, 3, 9, 11}, {22, 16, 1, 1}, {0, 5, 23, 1}}) {
     Mask expected(box.width, box.height);

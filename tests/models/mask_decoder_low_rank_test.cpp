@@ -12,35 +12,35 @@ namespace {
 // A width of which eight tokens of four heads are well below half.
 const MaskDecoderConfig kWide{.dim = 96, .depth = 2, .heads = 4, .mlp = 48, .iou_hidden = 24};
 
-void expect_same_as_plain(const Prepared& s, const Tensor& sparse, float relative = 2e-5f) {
+void expect_low_rank_is_plain(const Prepared& s, const Tensor& sparse, float relative = 2e-5f) {
   expect_same(s.quickest(sparse, all_masks(s.config)), s.plain(sparse), relative);
 }
 
 TEST(LowRankMaskDecoder, MatchesPlainForOnePrompt) {
   const Prepared s(kWide, 6, 8);
-  expect_same_as_plain(s, random_tensor({1, 2, 96}, 4));
+  expect_low_rank_is_plain(s, random_tensor({1, 2, 96}, 4));
 }
 
 TEST(LowRankMaskDecoder, MatchesPlainWithoutSparseTokens) {
   const Prepared s(kWide, 6, 8);
-  expect_same_as_plain(s, Tensor());
+  expect_low_rank_is_plain(s, Tensor());
 }
 
 // A map that does not fill its last panel, nor its rows whole vectors; more prompts than a group.
 TEST(LowRankMaskDecoder, MatchesPlainForABatchOnAnOddMap) {
   const Prepared s(kWide, 37, 29);
-  expect_same_as_plain(s, random_tensor({11, 3, 96}, 5));
+  expect_low_rank_is_plain(s, random_tensor({11, 3, 96}, 5));
 }
 
 TEST(LowRankMaskDecoder, MatchesPlainForOtherHeads) {
-  expect_same_as_plain(
+  expect_low_rank_is_plain(
       Prepared({.dim = 48, .depth = 2, .heads = 3, .mlp = 20, .iou_hidden = 8}, 3, 5),
       random_tensor({2, 1, 48}, 7));
 }
 
 TEST(LowRankMaskDecoder, MatchesPlainAtTheRealSizes) {
   const Prepared s(MaskDecoderConfig{}, 64, 64);
-  expect_same_as_plain(s, random_tensor({2, 2, 256}, 9));
+  expect_low_rank_is_plain(s, random_tensor({2, 2, 256}, 9));
 }
 
 TEST(LowRankMaskDecoder, ComputesTheMasksAskedForAndNoOthers) {

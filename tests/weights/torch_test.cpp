@@ -20,7 +20,7 @@ std::string views(bool legacy) {
                        {"one", tensor({"FloatStorage", "0", 6, 4, {}, {}}, legacy)},
                        {"empty", tensor({"FloatStorage", "0", 6, 0, {0, 3}, {3, 1}}, legacy)}});
 }
-const Storages kSix = {{"0", bytes_of(counting(6))}};
+const Storages kSixStored = {{"0", bytes_of(counting(6))}};
 
 void expect_views(const Checkpoint& file) {
   EXPECT_EQ(file.format(), "pytorch");
@@ -37,15 +37,15 @@ void expect_views(const Checkpoint& file) {
 
 TEST(Torch, ZipFilesShareStoragesBetweenViews) {
   TempDir folder;
-  const Checkpoint file =
-      Checkpoint::open(folder.write("x.pth", torch_zip(views(false), kSix, "sam_vit_b_01ec64")));
+  const Checkpoint file = Checkpoint::open(
+      folder.write("x.pth", torch_zip(views(false), kSixStored, "sam_vit_b_01ec64")));
   expect_views(file);
   EXPECT_TRUE(file.raw("matrix"));
 }
 
 TEST(Torch, LegacyFilesShareStoragesBetweenViews) {
   TempDir folder;
-  expect_views(Checkpoint::open(folder.write("x.pt", torch_legacy(views(true), kSix))));
+  expect_views(Checkpoint::open(folder.write("x.pt", torch_legacy(views(true), kSixStored))));
 }
 
 TEST(Torch, ElementTypes) {
@@ -89,7 +89,7 @@ TEST(Torch, NestedDictionariesAreFlattenedAndUnwrapped) {
         dict({{"steps", "](" + tensor({"FloatStorage", "0", 6, 2, {1}, {1}}) + "Ne"}})},
        {"best", global("numpy.core.multiarray", "scalar") + "(NU\x01xtR"}});
   TempDir folder;
-  const Checkpoint file = Checkpoint::open(folder.write("x", torch_zip(object, kSix)));
+  const Checkpoint file = Checkpoint::open(folder.write("x", torch_zip(object, kSixStored)));
   ASSERT_EQ(file.names().size(), 2u);
   EXPECT_EQ(file.names()[0], "state_dict.module.w");
   EXPECT_EQ(file.f32("optimizer.steps.0"), std::vector<float>{2});
@@ -116,8 +116,8 @@ TEST(Torch, DeflatedArchivesAndBigEndianValuesAreRead) {
 }
 
 TEST(Torch, EveryTruncationIsAnError) {
-  expect_all_prefixes_refused(torch_zip(views(false), kSix));
-  expect_all_prefixes_refused(torch_legacy(views(true), kSix));
+  expect_all_prefixes_refused(torch_zip(views(false), kSixStored));
+  expect_all_prefixes_refused(torch_legacy(views(true), kSixStored));
 }
 
 TEST(Torch, ACallIsAnErrorThatNamesIt) {
@@ -143,8 +143,8 @@ TEST(Torch, ACallIsAnErrorThatNamesIt) {
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
     const Kind kind = std::string(c.part).starts_with("opcode") ? Kind::unsupported : Kind::model;
-    expect_refused(torch_zip(c.object, kSix), kind, c.part);
-    expect_refused(torch_legacy(c.object, kSix), kind, c.part);
+    expect_refused(torch_zip(c.object, kSixStored), kind, c.part);
+    expect_refused(torch_legacy(c.object, kSixStored), kind, c.part);
     expect_refused(pickle(c.object), kind, c.part);
   }
   expect_refused("cos\nsystem\n(S'true'\ntR.", Kind::model, "'os.system'");  // protocol 0
@@ -165,12 +165,12 @@ TEST(Torch, ReadsTorchScriptModules) {
   const std::string root =
       module("Net", dict({{"training", "\x89"}, {"visual", inner}, {"sizes", sizes}}));
   TempDir folder;
-  const auto file = Checkpoint::open(folder.write("model.pt", torch_zip(root, kSix)));
+  const auto file = Checkpoint::open(folder.write("model.pt", torch_zip(root, kSixStored)));
   ASSERT_EQ(file.names().size(), 1u);
   EXPECT_EQ(file.names()[0], "visual.weight");
   EXPECT_EQ(file.info("visual.weight").shape, Shape({2, 3}));
   // Attributes of other objects stay unread, and a module of nothing is no checkpoint.
-  expect_refused(torch_zip(module("Net", "}"), kSix), Kind::model, "without a tensor");
+  expect_refused(torch_zip(module("Net", "}"), kSixStored), Kind::model, "without a tensor");
 }
 
 TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {
@@ -236,20 +236,20 @@ TEST(Torch, BrokenPicklesAreErrorsWithAPlace) {
       {"protocol 7", "\x80\x07", Kind::unsupported, "protocol 7"}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
-    expect_refused(torch_zip(c.object, kSix), c.kind, c.part);
+    expect_refused(torch_zip(c.object, kSixStored), c.kind, c.part);
   }
-  expect_refused(torch_zip(std::string(600'000, 'N'), kSix), Kind::resource,
+  expect_refused(torch_zip(std::string(600'000, 'N'), kSixStored), Kind::resource,
                  "more than 500000 values");
-  expect_refused(torch_zip(std::string(600'000, '('), kSix), Kind::resource, "marks");
+  expect_refused(torch_zip(std::string(600'000, '('), kSixStored), Kind::resource, "marks");
   std::string loop;
   for (int i = 0; i < 4'100'000; ++i) loop += "(1";
-  expect_refused(torch_zip(loop, kSix), Kind::resource, "steps");
+  expect_refused(torch_zip(loop, kSixStored), Kind::resource, "steps");
 }
 
 TEST(Torch, BrokenLegacyFilesAreErrors) {
   const std::string object =
       ordered_dict({{"t", tensor({"FloatStorage", "0", 6, 0, {6}, {1}}, true)}});
-  const std::string good = torch_legacy(object, kSix);
+  const std::string good = torch_legacy(object, kSixStored);
   expect_refused(good + "more", Kind::model, "4 bytes after the last storage");
   expect_refused(torch_legacy(object, {{"1", bytes_of(counting(6))}}), Kind::model,
                  "'1' belongs to no tensor");

@@ -136,7 +136,7 @@ Dataset all_results(const OutFolder& out, const std::vector<Entry>& pictures) {
 }
 
 // Of a file, or of the paths and bytes of all files of a folder.
-std::string hash_of(const std::filesystem::path& place) {
+std::string hash_of_file(const std::filesystem::path& place) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(place)) return sha256_of_file(place.string());
   std::vector<fs::path> files;
@@ -163,7 +163,7 @@ Product write_form(const OutFolder& out, const AnnotationFormat& format, const D
   fs::create_directories(made.parent_path(), error);
   fs::remove_all(made, error);
   write_annotations(data, made.string(), format.name, {}, &notices);
-  const std::string hash = hash_of(made);
+  const std::string hash = hash_of_file(made);
   const fs::path target = out.full(place), old = made.string() + "-before";
   if (fs::is_directory(target)) fs::rename(target, old, error);
   fs::rename(made, target, error);

@@ -5,14 +5,14 @@
 
 namespace beckon::sam {
 namespace {
-constexpr float kNormEps = 1e-6f;
+constexpr float kNeckNormEps = 1e-6f;
 }
 
 Neck::Neck(const nn::Params& p, int64_t in, int64_t out)
     : conv1(p / 0, in, out, 1, {}, false),
-      norm1(p / 1, out, kNormEps),
+      norm1(p / 1, out, kNeckNormEps),
       conv2(p / 2, out, out, 3, Conv().padding(1), false),
-      norm2(p / 3, out, kNormEps) {}
+      norm2(p / 3, out, kNeckNormEps) {}
 
 Tensor Neck::operator()(const Tensor& x, const nn::Watch& watch) const {
   Tensor y = conv1(x);

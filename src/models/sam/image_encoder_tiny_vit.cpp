@@ -5,7 +5,7 @@
 namespace beckon::sam {
 namespace {
 
-constexpr float kNormEps = 1e-5f;
+constexpr float kTinyVitNormEps = 1e-5f;
 
 Conv depthwise(int64_t channels, int64_t stride = 1) {
   return Conv().padding(1).stride(stride).group(channels);
@@ -33,7 +33,7 @@ Tensor MBConv::forward(const Tensor& x) const {
 }
 
 TinyAttention::TinyAttention(const nn::Params& p, int64_t dim, int64_t heads, int64_t window)
-    : norm_(p / "norm", dim, kNormEps),
+    : norm_(p / "norm", dim, kTinyVitNormEps),
       qkv_(p / "qkv", dim, 3 * dim),
       proj_(p / "proj", dim, dim),
       biases_(p.tensor("attention_biases", {heads, window * window}, nn::Init::zeros)),
@@ -66,7 +66,7 @@ TinyVitBlock::TinyVitBlock(const nn::Params& p, int64_t dim, int64_t heads, int6
                            int64_t hidden)
     : attn(p / "attn", dim, heads, window),
       local_conv(p / "local_conv", dim, dim, 3, depthwise(dim)),
-      mlp_norm(p / "mlp" / "norm", dim, kNormEps),
+      mlp_norm(p / "mlp" / "norm", dim, kTinyVitNormEps),
       mlp(p / "mlp", dim, hidden, Activation::gelu, {"fc1", "fc2"}) {}
 
 Tensor TinyVitBlock::forward(const Tensor& x) const {

@@ -7,7 +7,7 @@
 namespace beckon::sam {
 namespace {
 
-constexpr float kNormEps = 1e-6f;
+constexpr float kVitNormEps = 1e-6f;
 
 // A table [L,D] as one of `rows` rows: linear in between, half-pixel centres, as the reference does
 // for grids it was not trained on.
@@ -42,10 +42,10 @@ Tensor VitAttention::forward(const Tensor& x, const nn::LayerNorm* norm,
 }
 
 VitBlock::VitBlock(const nn::Params& p, const VitConfig& c, int64_t window)
-    : norm1(p / "norm1", c.dim, kNormEps),
+    : norm1(p / "norm1", c.dim, kVitNormEps),
       attn(p / "attn", c.dim, c.heads, window, 2 * (window ? window : c.grid()) - 1,
            2 * (window ? window : c.grid()) - 1),
-      norm2(p / "norm2", c.dim, kNormEps),
+      norm2(p / "norm2", c.dim, kVitNormEps),
       mlp(p / "mlp", c.dim, c.mlp, Activation::gelu, {"lin1", "lin2"}) {}
 
 Tensor VitBlock::forward(const Tensor& x) const {

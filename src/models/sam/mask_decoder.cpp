@@ -7,7 +7,7 @@
 namespace beckon::sam {
 namespace {
 
-constexpr float kNormEps = 1e-5f;
+constexpr float kDecoderNormEps = 1e-5f;
 constexpr float kUpscaleNormEps = 1e-6f;
 
 }  // namespace
@@ -28,10 +28,10 @@ TwoWayBlock::TwoWayBlock(const nn::Params& p, const MaskDecoderConfig& c, bool f
     : self_attn(p / "self_attn", c.dim, c.heads, 1),
       token_to_image(p / "cross_attn_token_to_image", c.dim, c.heads, 2),
       image_to_token(p / "cross_attn_image_to_token", c.dim, c.heads, 2),
-      norm1(p / "norm1", c.dim, kNormEps),
-      norm2(p / "norm2", c.dim, kNormEps),
-      norm3(p / "norm3", c.dim, kNormEps),
-      norm4(p / "norm4", c.dim, kNormEps),
+      norm1(p / "norm1", c.dim, kDecoderNormEps),
+      norm2(p / "norm2", c.dim, kDecoderNormEps),
+      norm3(p / "norm3", c.dim, kDecoderNormEps),
+      norm4(p / "norm4", c.dim, kDecoderNormEps),
       mlp(p / "mlp", c.dim, c.mlp, Activation::relu, {"lin1", "lin2"}),
       first(first_) {}
 
@@ -73,7 +73,7 @@ MaskDecoder::MaskDecoder(const nn::Params& p, const MaskDecoderConfig& c)
       iou_token((p / "iou_token").tensor("weight", {1, c.dim})),
       mask_tokens((p / "mask_tokens").tensor("weight", {c.masks(), c.dim})),
       final_attn(p / "transformer" / "final_attn_token_to_image", c.dim, c.heads, 2),
-      norm_final(p / "transformer" / "norm_final_attn", c.dim, kNormEps),
+      norm_final(p / "transformer" / "norm_final_attn", c.dim, kDecoderNormEps),
       upscale1(p / "output_upscaling" / 0, c.dim, c.dim / 4),
       upscale_norm(p / "output_upscaling" / 1, c.dim / 4, kUpscaleNormEps),
       upscale2(p / "output_upscaling" / 3, c.dim / 4, c.dim / 8),

@@ -18,20 +18,20 @@ namespace {
 
 // Image tokens whose scores are kept together for a softmax over image tokens. A fixed number: it
 // decides the order of sums, which must not depend on threads.
-constexpr int64_t kChunk = 512;
+constexpr int64_t kRankChunk = 512;
 // Prompts that go through the decoder together, and those of them that one task takes along a
 // chunk, while what is known of the image there stays in cache.
-constexpr int64_t kGroup = 8;
+constexpr int64_t kRankGroup = 8;
 constexpr int64_t kTaskPrompts = 4;
 
-Tensor transposed(const Tensor& x) { return x.transpose(0, 1).contiguous(); }
+Tensor transpose_of(const Tensor& x) { return x.transpose(0, 1).contiguous(); }
 // Rows without their mean over the last dimension.
 Tensor centred(const Tensor& x) { return x - mean(x, {-1}, true); }
 // w [out,in] behind a norm's gamma [in], so that rows meet what gamma has not yet been applied to.
 Tensor behind(const Tensor& w, const Tensor& gamma) { return (w * gamma).contiguous(); }
 // left [a,C], right [b,C] -> [a,b]
 Tensor products(const Tensor& left, const Tensor& right) {
-  return matmul(left, transposed(right)).contiguous();
+  return matmul(left, transpose_of(right)).contiguous();
 }
 Tensor apply(const Tensor& w, const Tensor& x) {
   return matmul(w, x.reshape({-1, 1})).reshape({-1}).contiguous();
@@ -137,9 +137,9 @@ std::shared_ptr<const LowRankMaskDecoder::Weights> LowRankMaskDecoder::weights()
     w.d = act.q_proj.weight.dim(0);
 
     // The bases of what the blocks do: B0 = v C0, D0 = v C_d, B1 = v C1.
-    const Tensor c0 = centred(transposed(first.image_to_token.out_proj.weight));
+    const Tensor c0 = centred(transpose_of(first.image_to_token.out_proj.weight));
     const Tensor cd = centred(c0 * g1);
-    const Tensor c1 = centred(transposed(act.out_proj.weight));
+    const Tensor c1 = centred(transpose_of(act.out_proj.weight));
     const Tensor key1 = behind(look.k_proj.weight, g1), value1 = behind(look.v_proj.weight, g1);
     const Tensor query1 = behind(act.q_proj.weight, g1);
     const Tensor key_f = behind(last.k_proj.weight, g2), value_f = behind(last.v_proj.weight, g2);
@@ -328,7 +328,7 @@ struct LowRankMaskDecoder::Group {
     columns = tokens * heads;
     width = image.width;
     scale = 1.0f / std::sqrt(static_cast<float>(e));
-    chunk_panels = kChunk / width;
+    chunk_panels = kRankChunk / width;
     chunks = (image.panels + chunk_panels - 1) / chunk_panels;
     sides.resize(static_cast<size_t>(prompts));
     for (Side& side : sides) {
@@ -721,8 +721,8 @@ FastMaskDecoder::Output LowRankMaskDecoder::forward(const Image& image, const Te
   const std::shared_ptr<const Weights> packed = weights();
   FastMaskDecoder::Output output{Tensor::empty({prompts, m}),
                                  std::vector<Tensor>(static_cast<size_t>(prompts))};
-  for (int64_t begin = 0; begin < prompts; begin += kGroup) {
-    const int64_t end = std::min(begin + kGroup, prompts);
+  for (int64_t begin = 0; begin < prompts; begin += kRankGroup) {
+    const int64_t end = std::min(begin + kRankGroup, prompts);
     const Tensor own = sparse.defined() ? sparse.slice(0, begin, end).contiguous() : sparse;
     Group group(decoder_, *packed, image, own, end - begin);
     group.transform();

@@ -9,7 +9,7 @@
 namespace beckon::sam {
 namespace {
 
-constexpr float kNormEps = 1e-6f;
+constexpr float kPromptNormEps = 1e-6f;
 constexpr float kTau = static_cast<float>(2 * std::numbers::pi);
 
 Tensor constant_labels(int64_t rows, std::initializer_list<TokenLabel> labels) {
@@ -86,9 +86,9 @@ PromptEncoder::PromptEncoder(const nn::Params& p, const PromptEncoderConfig& c)
               .buffer("positional_encoding_gaussian_matrix", {2, c.dim / 2}, nn::Init::weight)),
       not_a_point_((p / "not_a_point_embed").tensor("weight", {1, c.dim})),
       mask1_(p / "mask_downscaling" / 0, 1, c.mask_channels / 4, 2, Conv().stride(2)),
-      mask_norm1_(p / "mask_downscaling" / 1, c.mask_channels / 4, kNormEps),
+      mask_norm1_(p / "mask_downscaling" / 1, c.mask_channels / 4, kPromptNormEps),
       mask2_(p / "mask_downscaling" / 3, c.mask_channels / 4, c.mask_channels, 2, Conv().stride(2)),
-      mask_norm2_(p / "mask_downscaling" / 4, c.mask_channels, kNormEps),
+      mask_norm2_(p / "mask_downscaling" / 4, c.mask_channels, kPromptNormEps),
       mask3_(p / "mask_downscaling" / 6, c.mask_channels, c.dim, 1, {}),
       no_mask_((p / "no_mask_embed").tensor("weight", {1, c.dim})) {
   for (int64_t i = 0; i < 4; ++i)
