@@ -29,7 +29,7 @@ Shape kernel_shape(const nn::Params& npz, const std::string& name) {
 constexpr const char* kPrefixes[] = {"resnet/", ""};
 
 std::string prefix_of(const nn::Params& npz) {
-  for (const std::string prefix : kPrefixes)
+  for (std::string prefix : kPrefixes)
     if (npz.has(prefix + "root_block/standardized_conv2d/kernel")) return prefix;
   fail(Kind::model, "{}: this is no BiT (no 'resnet/root_block/standardized_conv2d/kernel')",
        npz.origin());
@@ -106,7 +106,7 @@ Tensor Bit::logits(const Tensor& feature) const {
 }
 
 bool holds_bit(const nn::Params& file) {
-  for (const std::string prefix : kPrefixes)
+  for (std::string prefix : kPrefixes)
     if (file.has(prefix + "root_block/standardized_conv2d/kernel")) return true;
   return false;
 }
