@@ -1,8 +1,8 @@
-# beckon_join_sources(TARGET): the target's sources are compiled a few at a time, since most of a compilation goes into
+# beckon_join_sources(TARGET COUNT): the target's sources are compiled COUNT at a time, since most of a compilation goes into
 # headers and their templates. So names in anonymous namespaces are unique in a layer. -DBECKON_UNITY=OFF compiles
 # every source by itself.
-function(beckon_join_sources target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${BECKON_UNITY} UNITY_BUILD_BATCH_SIZE 5)
+function(beckon_join_sources target count)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${BECKON_UNITY} UNITY_BUILD_BATCH_SIZE ${count})
 endfunction()
 
 # beckon_layer(NAME [DEPENDS lower layers...] [LINK libraries...])
@@ -21,7 +21,7 @@ function(beckon_layer name)
     return()
   endif()
   add_library(beckon_${name} STATIC ${sources})
-  beckon_join_sources(beckon_${name})
+  beckon_join_sources(beckon_${name} 5)
   set_target_properties(beckon_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
                         VISIBILITY_INLINES_HIDDEN ON)
   target_link_libraries(beckon_${name} PUBLIC beckon_flags ${ARG_LINK})
@@ -49,7 +49,7 @@ function(beckon_tests name)
     return()
   endif()
   add_executable(beckon_${name}_tests ${sources})
-  beckon_join_sources(beckon_${name}_tests)
+  beckon_join_sources(beckon_${name}_tests 8)
   target_link_libraries(beckon_${name}_tests PRIVATE beckon_test_support ${ARG_LINK} GTest::gtest_main)
   target_compile_definitions(beckon_${name}_tests PRIVATE BECKON_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              BECKON_PROGRAM="${PROJECT_BINARY_DIR}/beckon")

@@ -95,7 +95,7 @@ struct ElementType {
   Stored stored;
   uint32_t field;
 };
-constexpr ElementType kTypes[] = {
+constexpr ElementType kElementTypes[] = {
     {1, Stored::f32, 4},  {2, Stored::u8, 5},    {3, Stored::i8, 5},    {4, Stored::u16, 5},
     {5, Stored::i16, 5},  {6, Stored::i32, 5},   {7, Stored::i64, 7},   {9, Stored::boolean, 5},
     {10, Stored::f16, 5}, {11, Stored::f64, 10}, {12, Stored::u32, 11}, {13, Stored::u64, 11},
@@ -284,9 +284,9 @@ class GraphReader {
   // graph's own.
   void add(const Tensor& tensor, std::string name, bool weight) {
     const std::string where = fmt::format("{}: ONNX tensor '{}'", file_->path(), printable(name));
-    const auto type = std::find_if(std::begin(kTypes), std::end(kTypes),
+    const auto type = std::find_if(std::begin(kElementTypes), std::end(kTypes),
                                    [&](const ElementType& t) { return t.number == tensor.type; });
-    if (type == std::end(kTypes)) {
+    if (type == std::end(kElementTypes)) {
       if (!weight) return;
       fail(Kind::unsupported, "{}: element type {}, which is not read", where, tensor.type);
     }
