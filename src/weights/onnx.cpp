@@ -284,7 +284,7 @@ class GraphReader {
   // graph's own.
   void add(const Tensor& tensor, std::string name, bool weight) {
     const std::string where = fmt::format("{}: ONNX tensor '{}'", file_->path(), printable(name));
-    const auto type = std::find_if(std::begin(kElementTypes), std::end(kTypes),
+    const auto type = std::find_if(std::begin(kElementTypes), std::end(kElementTypes),
                                    [&](const ElementType& t) { return t.number == tensor.type; });
     if (type == std::end(kElementTypes)) {
       if (!weight) return;
