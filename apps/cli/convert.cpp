@@ -40,6 +40,11 @@ struct Loaded {
   std::string from;
   Dataset data;
   FormatNotices notices;
+
+  bool left_out() const {
+    return std::any_of(notices.list().begin(), notices.list().end(),
+                       [](const auto& notice) { return notice.what == kLabelsLeftOut; });
+  }
 };
 
 Loaded load(const ConvertArguments& options) {
@@ -115,6 +120,8 @@ void run_convert(const ConvertArguments& options) {
   Loaded loaded = load(options);
   const Json report = finish(options, loaded);
   tell(options, loaded, report);
+  if (loaded.left_out())
+    fail(Kind::input, "photos could not be read; their annotations are left out");
 }
 
 void run_boxes2masks(ConvertArguments options) {
@@ -141,14 +148,21 @@ void run_boxes2masks(ConvertArguments options) {
          }});
   }
   for (const auto& failure : made.failures) complain(failure.message);
+  if (made.without_box > 0)
+    loaded.notices.add("no mask is made where there is no box with pixels of the photo", {},
+                       made.without_box);
   Json report = finish(options, loaded);
   report["model"] = {{"name", options.model}, {"sha256", Store().sha256(options.model)}};
   report["masks"] = made.masks;
   report["kept"] = made.kept;
+  report["without_box"] = made.without_box;
   report["failed"] = Json::array();
   for (const auto& failure : made.failures) report["failed"].push_back(failure.message);
   tell(options, loaded, report,
        fmt::format("{} masks made, {} annotations as they were\n", made.masks, made.kept));
+  // Forms that need a photo's size lost it on the way in.
+  if (made.failures.empty() && loaded.left_out())
+    fail(Kind::input, "photos could not be read; their annotations are left out");
   if (!made.failures.empty())
     fail(made.failures.front().kind, "{} of {} photos failed; their annotations are as they were",
          made.failures.size(), loaded.data.images.size());

@@ -50,6 +50,7 @@ struct Annotation {
   AnnotationShape shape;
   std::optional<BoxShape> box;  // the bounding box as the file says, where it has one of its own
   int64_t id = 0;               // 0: none, writers number
+  std::optional<double> area;   // as the file says, where it is not that of the pixels or rings
   bool crowd = false;           // a group that is not told apart
   std::optional<double> score;
   std::optional<double> predicted_iou;  // the model's opinion of the mask
@@ -130,12 +131,17 @@ class BECKON_API FormatNotices {
   std::vector<Notice> list_;
 };
 
+// What is noticed where a form gives no sizes and a photo is broken: its annotations are lost.
+constexpr const char* kLabelsLeftOut =
+    "labels are left out, the size of their photo cannot be read";
+
 // What a format can carry.
 struct AnnotationFormat {
   const char* name;   // as --to takes it
   const char* title;  // for people
   bool folder;        // written as a folder; else one file
-  bool boxes, masks, holes, parts, overlap, labels, scores, crowd, sam, unknown_keys, empty_images;
+  bool boxes, masks, holes, parts, overlap, labels, scores, crowd, sam, unknown_keys, empty_images,
+      unused_categories, ids;
 };
 BECKON_API std::span<const AnnotationFormat> annotation_formats();
 // Kind::usage that lists the names if there is none.

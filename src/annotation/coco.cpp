@@ -25,9 +25,28 @@ std::string key_of(const Json& object, const char* name, const std::string& plac
   return id->is_number() ? std::to_string(integer(*id, place)) : "\"" + id->get<std::string>();
 }
 
-int64_t number_of(const Json& object, const char* name) {
+int64_t number_of(const Json& object, const char* name, const std::string& place) {
   const Json* id = find(object, name);
-  return id && id->is_number() ? integer(*id, name) : 0;
+  return id && id->is_number() ? integer(*id, fmt::format("{}: '{}'", place, name)) : 0;
+}
+
+double area_of_ring(const Ring& ring) {
+  double sum = 0;
+  for (size_t i = 0; i < ring.size(); ++i) {
+    const Vertex &a = ring[i], &b = ring[(i + 1) % ring.size()];
+    sum += a.x * b.y - b.x * a.y;
+  }
+  return sum < 0 ? -sum / 2 : sum / 2;
+}
+
+// What a writer says without knowing better.
+double plain_area(const AnnotationShape& shape) {
+  if (const auto* box = std::get_if<BoxShape>(&shape)) return box->width * box->height;
+  if (const auto* rle = std::get_if<Rle>(&shape)) return static_cast<double>(rle->area());
+  double area = 0;
+  if (const auto* outline = std::get_if<Outline>(&shape))
+    for (const Polygon& part : outline->parts) area += area_of_ring(part.outer);
+  return area;
 }
 
 AnnotationShape shape_of(const Json& object, const std::string& place) {
@@ -70,7 +89,7 @@ Dataset parse_coco(std::string_view text, const std::string& name, FormatNotices
     if (!images.emplace(key, data.images.size()).second)
       fail(Kind::input, "{}: the id {} is there twice", place, key);
     AnnotatedImage one;
-    one.id = number_of(image, "id");
+    one.id = number_of(image, "id", place);
     one.file = text_or(image, "file_name", "", place);
     one.width = static_cast<int>(size_or_zero(image, "width", place));
     one.height = static_cast<int>(size_or_zero(image, "height", place));
@@ -87,7 +106,8 @@ Dataset parse_coco(std::string_view text, const std::string& name, FormatNotices
       const std::string key = key_of(category, "id", place);
       if (!categories.emplace(key, static_cast<int>(data.categories.size())).second)
         fail(Kind::input, "{}: the id {} is there twice", place, key);
-      data.categories.push_back({text_or(category, "name", "", place), number_of(category, "id"),
+      data.categories.push_back({text_or(category, "name", "", place),
+                                 number_of(category, "id", place),
                                  text_or(category, "supercategory", "", place),
                                  extra_of(category, {"id", "name", "supercategory"})});
     }
@@ -115,10 +135,10 @@ Dataset parse_coco(std::string_view text, const std::string& name, FormatNotices
         notices.add("COCO: a category that is not listed got its number as its name", place);
         categories[key] = static_cast<int>(data.categories.size());
         one.category = categories[key];
-        data.categories.push_back({key, number_of(object, "category_id"), {}, {}});
+        data.categories.push_back({key, number_of(object, "category_id", place), {}, {}});
       }
     }
-    one.id = number_of(object, "id");
+    one.id = number_of(object, "id", place);
     one.crowd = integer_or(object, "iscrowd", 0, place) != 0;
     one.score = optional_number(object, "score", place);
     one.predicted_iou = optional_number(object, "predicted_iou", place);
@@ -135,7 +155,9 @@ Dataset parse_coco(std::string_view text, const std::string& name, FormatNotices
     const Json* box = find(object, "bbox");
     if (box && !(box->is_array() && box->empty())) {
       const BoxShape given = box_at(*box, place);
-      if (!has_area(one))
+      if (!has_area(one) && given == BoxShape{})
+        one.shape = {};  // as writers say that there is none
+      else if (!has_area(one))
         one.shape = given;
       else if (box_of(one) != given)
         one.box = given;
@@ -144,6 +166,8 @@ Dataset parse_coco(std::string_view text, const std::string& name, FormatNotices
         object, {"id", "image_id", "category_id", "iscrowd", "score", "area", "predicted_iou",
                  "stability_score", "point_coords", "crop_box", "segmentation", "bbox"});
     // Areas that are not that of the shape are somebody's, and kept.
+    one.area = optional_number(object, "area", place);
+    if (one.area && *one.area == plain_area(one.shape)) one.area.reset();
     data.annotations.push_back(std::move(one));
   }
   return data;
@@ -155,15 +179,6 @@ Dataset read_coco(const Reading& reading) {
 }
 
 namespace {
-
-double area_of_ring(const Ring& ring) {
-  double sum = 0;
-  for (size_t i = 0; i < ring.size(); ++i) {
-    const Vertex &a = ring[i], &b = ring[(i + 1) % ring.size()];
-    sum += a.x * b.y - b.x * a.y;
-  }
-  return sum < 0 ? -sum / 2 : sum / 2;
-}
 
 Json json_of(const Ring& ring) {
   Json list = Json::array();
@@ -254,7 +269,12 @@ void write_coco(const Dataset& data, Writing& writing) {
     image_ids.push_back(own && used.emplace(image.id, 1).second ? image.id : ++next);
     used.emplace(image_ids.back(), 1);
     Json object = {{"id", image_ids.back()}, {"file_name", image.file}};
-    if (image.width != 0) object["width"] = image.width, object["height"] = image.height;
+    if (image.width != 0)
+      object["width"] = image.width, object["height"] = image.height;
+    else
+      writing.notices.add(
+          "coco needs the size of an image, which is not known; give the photos with --photos DIR",
+          image.file);
     put_extra(object, image.extra);
     text += (image_ids.size() == 1 ? "\n" : ",\n") + dump(object);
   }
@@ -272,6 +292,19 @@ void write_coco(const Dataset& data, Writing& writing) {
     put_extra(object, category.extra);
     text += (category_ids.size() == 1 ? "\n" : ",\n") + dump(object);
   }
+  int64_t unlabelled = 0;
+  for (const Annotation& annotation : data.annotations) {
+    if (annotation.category >= 0) continue;
+    for (size_t i = 0; unlabelled == 0 && i < category_ids.size(); ++i)
+      if (data.categories[i].name == "object") unlabelled = category_ids[i];
+    if (unlabelled == 0) {
+      unlabelled = next_category + 1;
+      text += (category_ids.empty() ? "\n" : ",\n") +
+              dump({{"id", unlabelled}, {"name", "object"}, {"supercategory", ""}});
+    }
+    writing.notices.add("coco needs a category: what has none is called 'object'",
+                        data.images[annotation.image].file);
+  }
   text += "],\n\"annotations\":[";
 
   int64_t last = 0;
@@ -287,7 +320,10 @@ void write_coco(const Dataset& data, Writing& writing) {
       object["category_id"] = category_ids[static_cast<size_t>(annotation.category)];
     object["iscrowd"] = annotation.crowd ? 1 : 0;
     put_shape(object, annotation, data.images[annotation.image], writing);
-    if (const auto box = box_of(annotation)) object["bbox"] = json_of(*box);
+    if (annotation.area) object["area"] = json_number(*annotation.area);
+    // Readers of COCO look for these two in every annotation.
+    object["bbox"] = json_of(box_of(annotation).value_or(BoxShape{}));
+    if (annotation.category < 0 && unlabelled != 0) object["category_id"] = unlabelled;
     put(object, "score", annotation.score);
     put(object, "predicted_iou", annotation.predicted_iou);
     put(object, "stability_score", annotation.stability);

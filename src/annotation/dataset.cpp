@@ -143,7 +143,7 @@ std::vector<Vertex> corners_of(const BoxShape& box) {
 ImageSize size_of(const AnnotatedImage& image, const char* format) {
   if (image.width == 0 || image.height == 0)
     fail(Kind::input,
-         "{}: its size is not known, which {} needs; give the photos with --images DIR", image.file,
+         "{}: its size is not known, which {} needs; give the photos with --photos DIR", image.file,
          format);
   return image.size();
 }

@@ -10,26 +10,27 @@
 #include "annotation/photos.h"
 #include "annotation/write_output.h"
 #include "base/fail.h"
+#include "base/files.h"
 
 namespace beckon {
 namespace annotation {
 namespace {
 
 // clang-format off
-//  name            title                                     folder boxes  masks  holes  parts  overl. labels scores crowd  sam    keys   empty
+//  name            title                                     folder boxes  masks  holes  parts  overl. labels scores crowd  sam    keys   empty  unused ids
 constexpr AnnotationFormat kFormats[] = {
-  {"coco",         "COCO instances, one JSON file",           false, true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true},
-  {"sa1b",         "SA-1B, a JSON file an image",             true,  true,  true,  true,  true,  true,  true,  true,  false, true,  true,  true},
-  {"labelme",      "LabelMe, a JSON file an image",           true,  true,  true,  true,  true,  true,  true,  false, false, false, true,  true},
-  {"yolo-seg",     "Ultralytics YOLO, outlines as text",      true,  true,  true,  true,  true,  true,  true,  false, false, false, false, true},
-  {"yolo",         "YOLO, boxes as text",                     true,  true,  false, false, false, true,  true,  false, false, false, false, true},
-  {"voc",          "PASCAL VOC, XML boxes and palette PNGs",  true,  true,  true,  true,  true,  false, true,  false, false, false, false, true},
-  {"cvat",         "CVAT for images 1.1, one XML file",       false, true,  true,  true,  true,  true,  true,  false, false, false, false, true},
-  {"label-studio", "Label Studio, one JSON file of tasks",    false, true,  true,  true,  true,  true,  true,  true,  false, false, true,  true},
-  {"geojson",      "GeoJSON features in pixels",              false, true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true},
-  {"svg",          "SVG, a drawing an image",                 true,  true,  true,  true,  true,  true,  true,  true,  false, false, false, true},
-  {"png",          "a folder an image, a PNG an object",      true,  false, true,  true,  true,  true,  true,  true,  false, true,  false, true},
-  {"png-labels",   "a PNG an image, a number an object",      true,  false, true,  true,  true,  false, true,  false, false, false, false, true},
+  {"coco",         "COCO instances, one JSON file",           false, true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true},
+  {"sa1b",         "SA-1B, a JSON file an image",             true,  true,  true,  true,  true,  true,  true,  true,  false, true,  true,  true,  false, true},
+  {"labelme",      "LabelMe, a JSON file an image",           true,  true,  true,  true,  true,  true,  true,  false, false, false, true,  true,  false, false},
+  {"yolo-seg",     "Ultralytics YOLO, outlines as text",      true,  true,  true,  true,  true,  true,  true,  false, false, false, false, true,  true,  false},
+  {"yolo",         "YOLO, boxes as text",                     true,  true,  false, false, false, true,  true,  false, false, false, false, true,  true,  false},
+  {"voc",          "PASCAL VOC, XML boxes and palette PNGs",  true,  true,  true,  true,  true,  false, true,  false, false, false, false, true,  true,   false},
+  {"cvat",         "CVAT for images 1.1, one XML file",       false, true,  true,  true,  true,  true,  true,  false, false, false, false, true,  true,  false},
+  {"label-studio", "Label Studio, one JSON file of tasks",    false, true,  true,  true,  true,  true,  true,  true,  false, false, true,  true,  false, false},
+  {"geojson",      "GeoJSON features in pixels",              false, true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true,  true},
+  {"svg",          "SVG, a drawing an image",                 true,  true,  true,  true,  true,  true,  true,  true,  false, false, false, true,  false, false},
+  {"png",          "a folder an image, a PNG an object",      true,  false, true,  true,  true,  true,  true,  true,  false, true,  false, true,  false, false},
+  {"png-labels",   "a PNG an image, a number an object",      true,  false, true,  true,  true,  false, true,  false, false, false, false, true,  false, false},
 };
 struct Functions { const char* name; Read read; Write write; };
 constexpr Functions kFunctions[] = {
@@ -99,6 +100,17 @@ std::string kind_of_file(const std::string& path, const ReadAnnotationsOptions& 
   return "";
 }
 
+// Whether the pixels of a PNG can be numbers of objects; those of a photo in colour cannot.
+bool is_mask(const std::string& path, const ReadAnnotationsOptions& options) {
+  try {
+    read_indexed_png(read_file(path, options.max_bytes), path, options.max_pixels);
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != Kind::input) throw;
+    return false;
+  }
+}
+
 std::string kind_of_folder(const std::string& path, const ReadAnnotationsOptions& options) {
   if (is_file(path + "/data.yaml") || is_file(path + "/data.yml") || is_folder(path + "/labels") ||
       is_file(path + "/classes.txt"))
@@ -116,11 +128,20 @@ std::string kind_of_folder(const std::string& path, const ReadAnnotationsOptions
     return kind_of_file(files.front(), options);
   }
   const auto pictures = files_in(path, ".png");
-  if (pictures.empty()) return "";
+  if (pictures.empty() || !is_mask(pictures.front(), options)) return "";
   // A folder an image or a file an image.
   for (const std::string& picture : pictures)
     if (std::filesystem::path(picture).parent_path() != std::filesystem::path(path)) return "png";
   return "png-labels";
+}
+
+// Ids that a writer would not give by counting.
+template <class List>
+const auto* counted_otherwise(const List& list) {
+  int64_t count = 0;
+  for (const auto& one : list)
+    if (++count; one.id != 0 && one.id != count) return &one;
+  return static_cast<const typename List::value_type*>(nullptr);
 }
 
 }  // namespace
@@ -154,6 +175,20 @@ void notice_losses(const Dataset& data, const AnnotationFormat& to, FormatNotice
       for (const auto& [key, value] : extra.items())
         notices.add(fmt::format("{} has no place for '{}'", name, key), where);
     }
+  }
+  if (!to.unused_categories) {
+    std::vector<bool> used(data.categories.size());
+    for (const Annotation& one : data.annotations)
+      if (one.category >= 0) used[static_cast<size_t>(one.category)] = true;
+    for (size_t i = 0; i < used.size(); ++i)
+      lost(!used[i] && to.labels, "categories that no annotation has", data.categories[i].name);
+  }
+  if (!to.ids) {
+    if (const AnnotatedImage* image = counted_otherwise(data.images))
+      lost(true, "the ids of images", fmt::format("{} has {}", image->file, image->id));
+    if (const Annotation* one = counted_otherwise(data.annotations))
+      lost(true, "the ids of annotations",
+           fmt::format("{} of {}", one->id, data.images[one->image].file));
   }
   if (!to.unknown_keys) {
     for (const AnnotatedImage& image : data.images)
@@ -194,7 +229,8 @@ std::string detect_annotation_format(const std::string& path,
   std::string format = is_folder(path) ? annotation::kind_of_folder(path, options)
                                        : annotation::kind_of_file(path, options);
   if (format.empty()) {
-    if (!is_folder(path) && path.ends_with(".png")) return "png-labels";
+    if (!is_folder(path) && path.ends_with(".png") && annotation::is_mask(path, options))
+      return "png-labels";
     fail(Kind::input, "{}: its content is none of the known formats; name it with --from", path);
   }
   return format;
@@ -212,6 +248,8 @@ Dataset read_annotations(const std::string& path, const ReadAnnotationsOptions& 
   const std::string format =
       options.format.empty() ? detect_annotation_format(path, options) : options.format;
   Dataset data = annotation::functions(format).read({path, options, heard});
+  if (data.images.empty() && data.annotations.empty())
+    heard.add(fmt::format("nothing of {} was found", format), path);
   if (!options.images.empty()) annotation::match_photos(data, options, heard);
   return data;
 }

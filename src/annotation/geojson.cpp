@@ -148,12 +148,13 @@ Dataset parse_geojson(std::string_view text, const std::string& name, FormatNoti
     one.score = optional_number(properties, "score", place);
     one.predicted_iou = optional_number(properties, "predicted_iou", place);
     one.stability = optional_number(properties, "stability_score", place);
+    one.area = optional_number(properties, "area", place);
     if (const Json* points = find(properties, "point_coords")) one.points = ring_of(*points, place);
     if (const Json* crop = find(properties, "crop_box")) one.crop = box_at(*crop, place);
     one.extra =
         extra_of(properties, {"image", "image_index", "file_name", "box", "bbox", "rotation",
-                              "label", "category_index", "iscrowd", "score", "predicted_iou",
-                              "stability_score", "point_coords", "crop_box"});
+                              "label", "category_index", "area", "iscrowd", "score",
+                              "predicted_iou", "stability_score", "point_coords", "crop_box"});
     data.annotations.push_back(std::move(one));
   }
   return data;
@@ -202,6 +203,7 @@ void write_geojson(const Dataset& data, Writing& writing) {
     };
     put("score", one.score), put("predicted_iou", one.predicted_iou),
         put("stability_score", one.stability);
+    put("area", one.area);
     if (one.crowd) properties["iscrowd"] = 1;
     if (!one.points.empty()) {
       properties["point_coords"] = Json::array();

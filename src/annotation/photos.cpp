@@ -126,7 +126,20 @@ void match_photos(Dataset& data, const ReadAnnotationsOptions& options, FormatNo
       notices.add("no photo of this name in " + options.images, image.file);
       continue;
     }
-    const PhotoSize size = photo_size(path, options.max_pixels);
+    PhotoSize size;
+    try {
+      size = photo_size(path, options.max_pixels);
+    } catch (const Error& error) {
+      if (error.kind() == Kind::internal) throw;
+      notices.add(kUnreadable, error.what());
+      continue;
+    }
+    if (image.size() == size.shown && size.stored == size.shown && size.orientation != 1)
+      notices.add(
+          "the photo is stored turned or mirrored, at the same size either way: its annotations "
+          "are "
+          "taken as of the upright photo",
+          fmt::format("{}: EXIF orientation {}", image.file, size.orientation));
     if (image.width == 0) {
       image.width = size.shown.width, image.height = size.shown.height;
     } else if (image.size() == size.stored && size.stored != size.shown) {

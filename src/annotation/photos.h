@@ -31,10 +31,14 @@ struct PhotoSize {
   ImageSize shown;      // as a viewer shows it
   int orientation = 1;  // EXIF's, 1 to 8
 };
+// As codecs have it: Kind::input for what is no picture, Kind::resource above the limit.
 PhotoSize photo_size(const std::string& path, int64_t max_pixels);
 
+// What is noticed of photos that are there and broken.
+constexpr const char* kUnreadable = "the photo cannot be read";
+
 // Gives sizes to images that have none, and turns annotations upright that are in the coordinates
-// of the photo as it is stored.
+// of the photo as it is stored. What is missing or broken is noticed.
 void match_photos(Dataset& data, const ReadAnnotationsOptions& options, FormatNotices& notices);
 
 }  // namespace beckon::annotation

@@ -201,6 +201,7 @@ SimplifyReport simplify(Dataset& data, int64_t max_vertices, int64_t max_pixels)
     report.least_iou = std::min(report.least_iou, simple.iou);
     sum += simple.iou;
     one.shape = simple.outline;
+    one.area.reset();
   }
   if (report.objects > 0) report.mean_iou = sum / static_cast<double>(report.objects);
   return report;

@@ -1,5 +1,5 @@
 // SVG: a drawing an image; a path an object, filled by the even-odd rule. Of other people's
-// drawings path, polygon and rect are read.
+// drawings paths, polygons, rectangles, circles and ellipses are read.
 #include <algorithm>
 #include <cmath>
 
@@ -66,8 +66,24 @@ class PathReader {
         }
         case 'Q': {
           const Vertex q = point(), end = point();
-          curve(at, {at.x + (q.x - at.x) * 2 / 3, at.y + (q.y - at.y) * 2 / 3},
-                {end.x + (q.x - end.x) * 2 / 3, end.y + (q.y - end.y) * 2 / 3}, end);
+          quadratic(at, q, end);
+          control = q, at = end;
+          last = 'Q';
+          continue;
+        }
+        case 'T': {
+          const Vertex q = last == 'Q' ? Vertex{2 * at.x - control.x, 2 * at.y - control.y} : at;
+          const Vertex end = point();
+          quadratic(at, q, end);
+          control = q, at = end;
+          last = 'Q';
+          continue;
+        }
+        case 'A': {
+          const double rx = number(), ry = number(), angle = number();
+          const bool large = flag(), sweep = flag();
+          const Vertex end = point();
+          arc(at, rx, ry, angle, large, sweep, end);
           at = end;
           break;
         }
@@ -121,6 +137,49 @@ class PathReader {
     }
   }
 
+  void quadratic(Vertex p, Vertex q, Vertex end) {
+    curve(p, {p.x + (q.x - p.x) * 2 / 3, p.y + (q.y - p.y) * 2 / 3},
+          {end.x + (q.x - end.x) * 2 / 3, end.y + (q.y - end.y) * 2 / 3}, end);
+  }
+  // A flag of an arc: one digit, after which nothing need stand.
+  bool flag() {
+    skip();
+    if (rest_.empty() || (rest_.front() != '0' && rest_.front() != '1'))
+      fail(Kind::input, "{}: an arc's flag must be 0 or 1", place_);
+    const bool set = rest_.front() == '1';
+    rest_.remove_prefix(1);
+    return set;
+  }
+  // An elliptical arc from p to q, as the appendix "Elliptical arc implementation notes" of SVG 1.1
+  // finds its centre.
+  void arc(Vertex p, double rx, double ry, double degrees, bool large, bool sweep, Vertex q) {
+    rx = std::abs(rx), ry = std::abs(ry);
+    if (rx == 0 || ry == 0) return line(q);
+    if (p == q) return;
+    constexpr double kPi = 3.14159265358979323846;
+    const double c = std::cos(degrees * kPi / 180), s = std::sin(degrees * kPi / 180);
+    const double dx = (p.x - q.x) / 2, dy = (p.y - q.y) / 2;
+    const double x = c * dx + s * dy, y = c * dy - s * dx;
+    const double reach = x * x / (rx * rx) + y * y / (ry * ry);
+    if (reach > 1) rx *= std::sqrt(reach), ry *= std::sqrt(reach);
+    const double across = rx * rx * y * y + ry * ry * x * x;
+    const double left = std::max(0.0, rx * rx * ry * ry - across);
+    const double factor = (large == sweep ? -1 : 1) * std::sqrt(left / across);
+    const double cx = factor * rx * y / ry, cy = -factor * ry * x / rx;
+    const double from = std::atan2((y - cy) / ry, (x - cx) / rx);
+    double turn = std::atan2((-y - cy) / ry, (-x - cx) / rx) - from;
+    if (sweep && turn < 0) turn += 2 * kPi;
+    if (!sweep && turn > 0) turn -= 2 * kPi;
+    const Vertex centre{c * cx - s * cy + (p.x + q.x) / 2, s * cx + c * cy + (p.y + q.y) / 2};
+    constexpr int kSteps = 32;
+    for (int i = 1; i < kSteps; ++i) {
+      const double at = from + turn * i / kSteps;
+      const double u = rx * std::cos(at), v = ry * std::sin(at);
+      line({centre.x + c * u - s * v, centre.y + s * u + c * v});
+    }
+    line(q);
+  }
+
   std::string_view rest_;
   const std::string& place_;
   std::vector<Ring> rings_;
@@ -160,8 +219,7 @@ struct Reader {
     for (const pugi::xml_node& node : parent.children()) {
       std::string kind = node.name();
       if (kind.starts_with("svg:")) kind = kind.substr(4);
-      if (node.attribute("transform") &&
-          (kind == "g" || kind == "path" || kind == "polygon" || kind == "rect"))
+      if (node.attribute("transform") && (kind == "g" || drawn(kind)))
         notices.add("SVG: transforms are not applied", name);
       if (kind == "image") {
         auto href = node.attribute("href");
@@ -171,13 +229,17 @@ struct Reader {
       } else if (kind == "g" || kind == "a") {
         const auto own = node.attribute("data-label");
         walk(node, own ? own.as_string() : label, depth + 1);
-      } else if (kind == "path" || kind == "polygon" || kind == "rect") {
+      } else if (drawn(kind)) {
         add(node, kind, label);
-      } else if (kind == "circle" || kind == "ellipse" || kind == "polyline" || kind == "use" ||
-                 kind == "line") {
+      } else if (kind == "polyline" || kind == "use" || kind == "line") {
         notices.add(fmt::format("SVG: {} is not read", kind), name);
       }
     }
+  }
+
+  static bool drawn(const std::string& kind) {
+    return kind == "path" || kind == "polygon" || kind == "rect" || kind == "circle" ||
+           kind == "ellipse";
   }
 
   void add(const pugi::xml_node& node, const std::string& kind, const std::string& group) {
@@ -191,6 +253,18 @@ struct Reader {
       std::string points = node.attribute("points").as_string();
       std::vector<Ring> rings = PathReader("M" + points, place).rings();
       if (!rings.empty()) one.shape = outline_of_ring(std::move(rings.front()));
+    } else if (kind == "circle" || kind == "ellipse") {
+      const auto at = [&](const char* key) {
+        return checked(xml_number(node.attribute(key).as_string("0"), place + ": " + key), place);
+      };
+      const double cx = at("cx"), cy = at("cy");
+      const double rx = at(kind == "circle" ? "r" : "rx"), ry = at(kind == "circle" ? "r" : "ry");
+      Ring ring;
+      for (int i = 0; i < 64; ++i) {
+        const double angle = i * 3.14159265358979323846 / 32;
+        ring.push_back({cx + rx * std::cos(angle), cy + ry * std::sin(angle)});
+      }
+      if (rx > 0 && ry > 0) one.shape = outline_of_ring(std::move(ring));
     } else {
       const auto at = [&](const char* key) {
         return xml_number(node.attribute(key).as_string("0"), place + ": " + key);

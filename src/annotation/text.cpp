@@ -13,7 +13,7 @@ namespace beckon::annotation {
 
 Json parse_json(std::string_view text, const std::string& name) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // what Windows editors put in front
-  return parse_bounded_json(text, name, size_t{2} << 30);
+  return parse_bounded_json(text, name, size_t{2} << 30, 100);  // keys of others are kept whole
 }
 
 const Json* find(const Json& object, const char* key) {

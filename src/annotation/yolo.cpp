@@ -243,9 +243,16 @@ Dataset read_yolo(const Reading& reading) {
     const std::string stem = without_ending(file.substr(labels.size() + 1));
     if (photo.empty())
       fail(Kind::missing,
-           "{}: no photo '{}' in {}, and its size is needed; give the photos with --images DIR",
+           "{}: no photo '{}' in {}, and its size is needed; give the photos with --photos DIR",
            file, stem, photos_at);
-    const PhotoSize size = photo_size(photo, reading.options.max_pixels);
+    PhotoSize size;
+    try {
+      size = photo_size(photo, reading.options.max_pixels);
+    } catch (const Error& error) {
+      if (error.kind() == Kind::internal) throw;
+      reading.notices.add(kLabelsLeftOut, error.what());
+      continue;
+    }
     AnnotatedImage image;
     image.file = photo.substr(photos_at.size() + 1);
     image.width = size.shown.width, image.height = size.shown.height;

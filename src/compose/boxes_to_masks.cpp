@@ -53,17 +53,24 @@ BoxesToMasksReport boxes_to_masks(const Sam& sam, Dataset& data,
              photo.width(), photo.height(), image.width, image.height);
       std::vector<ObjectQuery> queries;
       std::vector<size_t> asked;
+      int64_t kept = 0, without_box = 0;
       for (const size_t index : of_image[i]) {
         if (const auto box = prompt_of(data.annotations[index], options.again, photo.size())) {
           queries.push_back({{*box}, {}});
           asked.push_back(index);
         } else {
-          ++report.kept;
+          ++kept;
+          const Annotation& one = data.annotations[index];
+          if (!std::holds_alternative<Rle>(one.shape) &&
+              !std::holds_alternative<Outline>(one.shape))
+            ++without_box;
         }
       }
-      if (queries.empty()) continue;
-      const std::vector<Masks> answers =
-          sam.encode(photo).segment(queries, {.multimask = Multimask::single});
+      std::vector<Masks> answers;
+      if (!queries.empty())
+        answers = sam.encode(photo).segment(queries, {.multimask = Multimask::single});
+      report.kept += kept;
+      report.without_box += without_box;
       for (size_t k = 0; k < asked.size(); ++k) {
         Annotation& one = data.annotations[asked[k]];
         const PredictedMask& mask = answers[k].best();
@@ -71,6 +78,7 @@ BoxesToMasksReport boxes_to_masks(const Sam& sam, Dataset& data,
         if (const auto* box = std::get_if<BoxShape>(&one.shape); box && box->rotation == 0)
           one.box = *box;
         one.shape = mask.rle();
+        one.area.reset();
         one.predicted_iou = mask.score();
         const double stability = mask.stability();
         one.stability = std::isfinite(stability) ? std::optional(stability) : std::nullopt;
@@ -79,6 +87,7 @@ BoxesToMasksReport boxes_to_masks(const Sam& sam, Dataset& data,
     } catch (const Error& error) {
       if (error.kind() == Kind::interrupted || error.kind() == Kind::internal) throw;
       report.failures.push_back({error.kind(), error.what()});
+      report.kept += static_cast<int64_t>(of_image[i].size());
     }
   }
   if (options.progress) options.progress(all, all);

@@ -22,7 +22,8 @@ struct BoxesToMasksOptions {
 
 struct BoxesToMasksReport {
   int64_t masks = 0;  // made
-  int64_t kept = 0;   // annotations that have a mask already, or no box
+  int64_t kept = 0;   // annotations as they were: with a mask already, without a box, of failures
+  int64_t without_box = 0;  // of these: neither a mask nor a box with pixels of the photo
   struct Failure {
     Kind kind;
     std::string message;

@@ -27,14 +27,15 @@ bool nested_deeper(std::string_view text, int most) {
 
 }  // namespace
 
-nlohmann::json parse_bounded_json(std::string_view text, const std::string& name, size_t longest) {
+nlohmann::json parse_bounded_json(std::string_view text, const std::string& name, size_t longest,
+                                  int deepest) {
   using nlohmann::json;
   if (text.size() > longest)
     fail(Kind::input, "{}: {} bytes of JSON, at most {} are read", name, text.size(), longest);
   // Looked at beforehand: with a callback the parser walks a whole list again for each of its
   // members.
-  if (nested_deeper(text, kDeepestNesting))
-    fail(Kind::input, "{}: JSON nested deeper than {}", name, kDeepestNesting);
+  if (nested_deeper(text, deepest))
+    fail(Kind::input, "{}: JSON nested deeper than {}", name, deepest);
   try {
     return json::parse(text.begin(), text.end());
   } catch (const json::parse_error& error) {

@@ -10,7 +10,8 @@
 namespace beckon {
 
 // Throws Error(input) that begins with `name` for text that is longer than `longest` bytes, nested
-// deeper than the vocabulary needs, or no JSON.
-nlohmann::json parse_bounded_json(std::string_view text, const std::string& name, size_t longest);
+// deeper than `deepest` (a prompt's vocabulary needs no more), or no JSON.
+nlohmann::json parse_bounded_json(std::string_view text, const std::string& name, size_t longest,
+                                  int deepest = 16);
 
 }  // namespace beckon

@@ -10,6 +10,5 @@ constexpr size_t kMostPrompts = 10'000;
 constexpr size_t kMostPlaces = 10'000;  // of a scribble
 constexpr size_t kLongestText = size_t{64} << 10;
 constexpr size_t kLongestJson = size_t{64} << 20;
-constexpr int kDeepestNesting = 16;
 
 }  // namespace beckon

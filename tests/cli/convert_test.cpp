@@ -112,6 +112,30 @@ TEST_F(Convert, PhotosThatFailAreNamedAndTheRestIsDone) {
   EXPECT_TRUE(file("masks.json").at("annotations")[0].contains("segmentation"));
 }
 
+TEST_F(Convert, ABrokenPhotoCostsItsOwnMasksOnly) {
+  json coco = file("coco.json");
+  coco["images"].push_back({{"id", 8}, {"file_name", "broken.png"}, {"width", 5}, {"height", 5}});
+  coco["annotations"].push_back(
+      {{"id", 3}, {"image_id", 8}, {"category_id", 3}, {"bbox", {1, 1, 2, 2}}});
+  dir.write("coco.json", coco.dump());
+  dir.write("photos/broken.png", "no picture");
+  const Outcome outcome = run_beckon({"boxes2masks", dir / "coco.json", dir / "masks.json",
+                                      "--photos", dir / "photos", "--model", model});
+  EXPECT_EQ(outcome.code, 65) << outcome.err;
+  EXPECT_NE(outcome.err.find("broken.png"), std::string::npos);
+  EXPECT_NE(outcome.out.find("1 masks made, 2 annotations as they were"), std::string::npos);
+  const json made = file("masks.json");
+  EXPECT_EQ(made.at("annotations").size(), 3u);
+  EXPECT_TRUE(made.at("annotations")[0].at("segmentation").is_object());
+
+  run_beckon({"convert", dir / "coco.json", dir / "yolo", "--to", "yolo"});
+  const Outcome back = run_beckon(
+      {"convert", dir / "yolo", dir / "back.json", "--to", "coco", "--photos", dir / "photos"});
+  EXPECT_EQ(back.code, 65);
+  EXPECT_NE(back.err.find("left out"), std::string::npos) << back.err;
+  EXPECT_EQ(file("back.json").at("annotations").size(), 2u);
+}
+
 TEST_F(Convert, WrongArgumentsAreOneLine) {
   expect_complaint(run_beckon({"convert", dir / "coco.json", dir / "x"}), 2, "--to");
   expect_complaint(run_beckon({"convert", dir / "coco.json", dir / "x", "--to", "word"}), 2,
