@@ -51,6 +51,7 @@ Image image_from(const py::array& pixels) {
                 (pixels.shape(2) != 1 && pixels.shape(2) != 3 && pixels.shape(2) != 4)))
     fail(Kind::usage, "an image is an array of shape [height,width] or [height,width,1, 3 or 4]");
   const Bytes rows = Bytes::ensure(pixels);
+  if (!rows) fail(Kind::resource, "an array of {} values is too large to be copied", pixels.size());
   return Image(side(rows.shape(1)), side(rows.shape(0)), grey ? 1 : static_cast<int>(rows.shape(2)),
                {rows.data(), static_cast<size_t>(rows.size())});
 }
@@ -413,7 +414,8 @@ void bind_prompts(py::module_& m) {
       .def_property_readonly("object", [](const Scribble& s) { return s.label == Label::object; });
   py::class_<MaskPrompt>(m, "MaskPrompt", "Roughly this region, at the size of the image.")
       .def(py::init<const Mask&>(), "mask"_a)
-      .def(py::init<Rle>(), "rle"_a);
+      .def(py::init<Rle>(), "rle"_a)
+      .def(py::init([](const py::array& mask) { return MaskPrompt(mask_from(mask)); }), "mask"_a);
 }
 
 using AnyPrompt = std::variant<Point, Box, Scribble, MaskPrompt>;
@@ -462,6 +464,13 @@ void bind_sam(py::module_& m) {
              }
              return mask_array(k.mask());
            })
+      .def(
+          "__array__",
+          [](const PredictedMask& k, const py::object& dtype, const py::object&) -> py::object {
+            py::object a = mask_array(k.mask());
+            return dtype.is_none() ? a : a.attr("astype")(dtype);
+          },
+          "dtype"_a = py::none(), "copy"_a = py::none())
       .def("full_logits",
            [](const PredictedMask& k) {
              std::vector<float> values;

@@ -268,6 +268,12 @@ class Package(unittest.TestCase):
         masks = seen.segment(beckon.Point(225, 114))
         self.assertEqual(len(masks), 3)
         self.assertEqual(masks.best().numpy().shape, (512, 512))
+        np.testing.assert_array_equal(np.asarray(masks.best()), masks.best().numpy())
+        from_array = seen.segment(beckon.MaskPrompt(np.asarray(masks.best()))).best()
+        self.assertEqual(from_array.rle(), seen.segment(beckon.MaskPrompt(masks.best().mask)).best().rle())
+        huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (200_000, 200_000, 3), (0, 0, 0))
+        with self.assertRaisesRegex(beckon.Error, "too large"):
+            beckon.Image(huge)
         with tempfile.TemporaryDirectory() as folder:
             seen.save(folder + "/e.safetensors")
             again = model().model.load_embedding(folder + "/e.safetensors")
