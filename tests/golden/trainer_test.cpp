@@ -1,97 +1,54 @@
 // Training, step by step: losses, learning rates and every trained tensor after each step, as the
-// reference's loop has them. The networks (a ViT with prompt tokens or adapters) are written out
-// here, so that the trace pins the optimisers and schedules alone.
+// reference's loop has them.
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "beckon/train.h"
-#include "models/vit/vit.h"
+#include "learn/methods/trainable.h"
+#include "learn/methods/vit_learner.h"
 #include "support/golden_tensors.h"
 
 namespace beckon::test {
 namespace {
 
-class TrainedVit {
- public:
-  TrainedVit(const Golden& golden, const nlohmann::json& c)
-      : config_(config_of(c)),
-        named_(vit::from_google(params(golden), config_)),
-        vit_(named_, config_),
-        norm_(named_ / "encoder" / "encoder_norm", config_.dim, config_.norm_eps),
-        deep_(c.value("DEEP", false)) {
-    for (int64_t i = 0; i < config_.depth; ++i)
-      blocks_.emplace_back(named_ / "encoder" / "layer" / i, config_);
-    for (const std::string name : golden.json().at("trainable"))
-      trained_[name] = tensor(golden.tensors("weights").at(name));
+using namespace beckon::learn;
+
+// The golden's method on its network, with the values training begins with.
+std::unique_ptr<VitLearner> learner_of(const Golden& golden, const nlohmann::json& c) {
+  const auto backbone = Backbone::load((golden.folder / "weights.safetensors").string());
+  VitOptions options;
+  options.classes = c.at("classes");
+  options.adapter_reduction = c.value("adapter_reduction", 0);
+  if (c.contains("NUM_TOKENS")) {
+    options.location = VitOptions::Location::prepend;
+    options.tokens = c.at("NUM_TOKENS");
+    options.deep = c.at("DEEP");
   }
-
-  // image [B,S,S,3] -> [B,classes]
-  Tensor logits(const Tensor& image) const {
-    const std::string enc = "enc.transformer.";
-    Tensor x = vit_.embed(image);
-    if (has(enc + "prompt_embeddings")) x = with_prompts(x, at(enc + "prompt_embeddings"), 0);
-    for (size_t i = 0; i < blocks_.size(); ++i) {
-      const int64_t before = static_cast<int64_t>(i) - 1;
-      if (deep_ && i > 0)
-        x = with_prompts(x, at(enc + "deep_prompt_embeddings").slice(0, before, before + 1),
-                         at(enc + "prompt_embeddings").dim(1));
-      const std::string layer = enc + "encoder.layer." + std::to_string(i) + ".adapter_";
-      x = has(layer + "downsample.weight") ? adapted(blocks_[i], layer, x) : blocks_[i].forward(x);
-    }
-    return linear(norm_(x).select(1, 0), at("head.last_layer.weight"), at("head.last_layer.bias"));
+  Random random(1);
+  auto learner = std::make_unique<VitLearner>(backbone, options, random);
+  for (const std::string name : golden.json().at("trainable")) {
+    Tensor value = learner->parameter(name);
+    value.copy_from(tensor(golden.tensors("weights").at(name)));
   }
-
-  const std::map<std::string, Tensor>& trained() const { return trained_; }
-
- private:
-  static vit::VitConfig config_of(const nlohmann::json& c) {
-    vit::VitConfig config;
-    config.image = c.at("image");
-    config.patch = c.at("patch");
-    config.dim = c.at("hidden");
-    config.heads = c.at("heads");
-    config.depth = c.at("layers");
-    config.mlp = c.at("mlp_dim");
-    return config;
-  }
-  bool has(const std::string& name) const { return trained_.contains(name); }
-  const Tensor& at(const std::string& name) const { return trained_.at(name); }
-
-  // Prompts [1,p,C] behind the class token, instead of the `replaced` tokens there.
-  static Tensor with_prompts(const Tensor& x, const Tensor& prompts, int64_t replaced) {
-    const Tensor all = prompts.expand({x.dim(0), prompts.dim(1), prompts.dim(2)});
-    return concat({x.slice(1, 0, 1), all, x.slice(1, 1 + replaced, x.dim(1))}, 1);
-  }
-
-  Tensor adapted(const vit::VitBlock& block, const std::string& name, const Tensor& x0) const {
-    const Tensor x = block.attn.add_to(x0, block.attention_norm, 0);
-    const Tensor y = block.ffn(block.ffn_norm(x));
-    const Tensor down =
-        gelu(linear(y, at(name + "downsample.weight"), at(name + "downsample.bias")));
-    return x + y + linear(down, at(name + "upsample.weight"), at(name + "upsample.bias"));
-  }
-
-  vit::VitConfig config_;
-  nn::Params named_;
-  vit::Vit vit_;
-  nn::LayerNorm norm_;
-  bool deep_;
-  std::vector<vit::VitBlock> blocks_;
-  std::map<std::string, Tensor> trained_;
-};
+  learner->let_learn(trainable(c.at("transfer_type"), backbone));
+  return learner;
+}
 
 TEST(Trainer, MatchesGolden) {
   for (const Golden& golden : goldens("trainer")) {
     SCOPED_TRACE(golden.name);
     const auto& c = golden.json().at("config");
     const Arrays& io = golden.tensors("io");
-    const TrainedVit model(golden, c);
+    const auto learner = learner_of(golden, c);
+    std::map<std::string, Tensor> learned;
+    for (const nn::Parameter& p : learner->learned()) learned[p.name] = p.tensor;
+    EXPECT_EQ(learned.size(), golden.json().at("trainable").size());
 
     const float decay = c.at("weight_decay");
     const OptimizerKind asked = optimizer_kind(c.at("optimizer"));
     const OptimizerKind kind = vpt_optimizer(asked, decay);
     std::vector<TrainedTensor> trained;
-    for (const auto& [name, value] : model.trained())
+    for (const auto& [name, value] : learned)
       trained.push_back(
           {.name = name, .tensor = value, .weight_decay = vpt_weight_decay(asked, name, decay)});
     Optimizer optimizer({.kind = kind, .momentum = c.at("momentum")}, trained);
@@ -107,15 +64,17 @@ TEST(Trainer, MatchesGolden) {
       rates.push_back(static_cast<float>(rate));
       optimizer.zero_grad();
       const Tensor image = images.select(0, s).permute({0, 2, 3, 1}).contiguous();
-      const Tensor loss = cross_entropy(model.logits(image), targets.select(0, s).contiguous());
+      Pass pass{.training = true};
+      const Tensor loss = learner->loss(learner->logits(learner->prefix(image), pass),
+                                        targets.select(0, s).contiguous());
       losses.push_back(loss.item());
       loss.backward();
       if (s + 1 == steps)
-        for (const auto& [name, value] : model.trained())
+        for (const auto& [name, value] : learned)
           if (io.has("grad.last_step." + name))
             expect_golden(golden, "grad.last_step." + name, value.grad());
       optimizer.step(rate);
-      for (const auto& [name, value] : model.trained())
+      for (const auto& [name, value] : learned)
         expect_golden(golden, "mid.step" + std::to_string(s) + "." + name, value.detach());
     }
     expect_near(losses, io.at("out.loss"), golden.tolerance("out.loss"), "out.loss");

@@ -14,6 +14,37 @@ const std::string& backbone::Network::sha256() const {
   return sha256_;
 }
 
+Tensor backbone::input_of(std::span<const Image> images, const Preprocessing& p) {
+  if (images.empty()) fail(Kind::usage, "no images for a backbone's input");
+  // A byte can have 256 values: normalise those.
+  float table[3][256];
+  for (size_t c = 0; c < 3; ++c)
+    for (int v = 0; v < 256; ++v)
+      table[c][v] = (static_cast<float>(v) / 255.0f - p.mean[c]) / p.deviation[c];
+
+  const int64_t side = p.input;
+  Tensor result = Tensor::zeros({static_cast<int64_t>(images.size()), side, side, 3});
+  float* to = result.data();
+  for (const Image& image : images) {
+    if (image.empty()) fail(Kind::usage, "an image without pixels cannot be seen");
+    Image seen = image.rgb();
+    if (p.fit == Preprocessing::Fit::crop) {
+      seen = resize_and_crop(seen, p.resize, p.input, p.filter);
+    } else {
+      const ImageSize size = long_side_size(seen.width(), seen.height(), p.input);
+      seen = beckon::resize(seen, size.width, size.height, p.filter);
+    }
+    for (int y = 0; y < seen.height(); ++y) {
+      const uint8_t* from = seen.row(y);
+      float* row = to + y * side * 3;
+      for (int x = 0; x < seen.width(); ++x)
+        for (size_t c = 0; c < 3; ++c) *row++ = table[c][*from++];
+    }
+    to += side * side * 3;
+  }
+  return result;
+}
+
 Backbone Backbone::load(const std::string& name_or_path, const BackboneOptions& options) {
   const std::string path = Store().find(name_or_path);
   auto network = backbone::make_network(Checkpoint::open(path), options);
@@ -44,35 +75,7 @@ int64_t Backbone::parameter_count() const noexcept {
 Tensor Backbone::input(const Image& image) const { return input(std::span(&image, 1)); }
 
 Tensor Backbone::input(std::span<const Image> images) const {
-  if (images.empty()) fail(Kind::usage, "no images for a backbone's input");
-  const Preprocessing& p = preprocessing();
-  // A byte can have 256 values: normalise those.
-  float table[3][256];
-  for (size_t c = 0; c < 3; ++c)
-    for (int v = 0; v < 256; ++v)
-      table[c][v] = (static_cast<float>(v) / 255.0f - p.mean[c]) / p.deviation[c];
-
-  const int64_t side = p.input;
-  Tensor result = Tensor::zeros({static_cast<int64_t>(images.size()), side, side, 3});
-  float* to = result.data();
-  for (const Image& image : images) {
-    if (image.empty()) fail(Kind::usage, "an image without pixels cannot be seen");
-    Image seen = image.rgb();
-    if (p.fit == Preprocessing::Fit::crop) {
-      seen = resize_and_crop(seen, p.resize, p.input, p.filter);
-    } else {
-      const ImageSize size = long_side_size(seen.width(), seen.height(), p.input);
-      seen = beckon::resize(seen, size.width, size.height, p.filter);
-    }
-    for (int y = 0; y < seen.height(); ++y) {
-      const uint8_t* from = seen.row(y);
-      float* row = to + y * side * 3;
-      for (int x = 0; x < seen.width(); ++x)
-        for (size_t c = 0; c < 3; ++c) *row++ = table[c][*from++];
-    }
-    to += side * side * 3;
-  }
-  return result;
+  return backbone::input_of(images, preprocessing());
 }
 
 Tensor Backbone::normalise(const Tensor& values) const {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,5 +46,8 @@ class Network {
 
 // The network in a file of any family, without path and hash.
 std::shared_ptr<Network> make_network(const Checkpoint& file, const BackboneOptions& options);
+
+// Pictures of any size -> [B,input,input,3]; Error(usage) for none.
+Tensor input_of(std::span<const Image> images, const Preprocessing& preprocessing);
 
 }  // namespace beckon::backbone

@@ -88,6 +88,52 @@ Tensor WindowedAttention::add_to(const Tensor& x, const nn::LayerNorm& norm) con
   return proj_(roll(concat({above, below}, 1), {shift_, shift_}, {1, 2}), {.residual = x});
 }
 
+Tensor WindowedAttention::prompted_bias(int64_t batch, int64_t prompts, int64_t h,
+                                        int64_t w) const {
+  const auto bias = biases_.get({&table_}, [&] { return biases(); });
+  const auto with_prompts = [&](const Tensor& inside) {
+    return pad(inside, {0, prompts, prompts}, {0, 0, 0}).unsqueeze(0);
+  };
+  if (shift_ == 0) return with_prompts(bias->inside);
+  // One of four kinds for each window: in the last row, in the last column, both or neither.
+  const Tensor kinds = concat({with_prompts(bias->inside), with_prompts(bias->right),
+                               with_prompts(bias->bottom), with_prompts(bias->corner)},
+                              0);
+  Tensor index = Tensor::empty({batch * h * w}, DType::i64);
+  int64_t* to = index.data_as<int64_t>();
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t y = 0; y < h; ++y)
+      for (int64_t x = 0; x < w; ++x) *to++ = (y + 1 == h ? 2 : 0) + (x + 1 == w ? 1 : 0);
+  return index_select(kinds, 0, index);
+}
+
+WindowedAttention::Prompted WindowedAttention::add_to(const Prompted& in, const nn::LayerNorm& norm,
+                                                      bool mix_batch) const {
+  const int64_t b = in.x.dim(0), h = in.x.dim(1) / window_, w = in.x.dim(2) / window_;
+  const int64_t c = in.x.dim(3), p = in.prompts.dim(1), n = h * w, m = window_ * window_;
+  Tensor x = norm(in.x);
+  if (shift_ > 0) x = roll(x, {-shift_, -shift_}, {1, 2});
+  x = x.reshape({b, h, window_, w, window_, c}).permute({0, 1, 3, 2, 4, 5}).reshape({b * n, m, c});
+  // Each window's prompts: row = image * n + window, or window * b + image in the reference.
+  const Tensor prompts = norm(in.prompts).reshape({mix_batch ? 1 : b, mix_batch ? b : 1, p, c});
+  const Tensor copies =
+      prompts.expand({mix_batch ? n : b, mix_batch ? b : n, p, c}).reshape({b * n, p, c});
+
+  const Tensor qkv = qkv_(concat({copies, x}, 1));
+  const Tensor bias = prompted_bias(b, p, h, w);
+  Tensor y = attention(qkv.slice(2, 0, c), qkv.slice(2, c, 2 * c), qkv.slice(2, 2 * c, 3 * c),
+                       {.heads = heads_}, bias.dim(0) == 1 ? bias.squeeze(0) : bias);
+  y = proj_(y);
+  const Tensor of_prompts = y.slice(1, 0, p).reshape({mix_batch ? n : b, mix_batch ? b : n, p, c});
+  Tensor map = y.slice(1, p, p + m)
+                   .reshape({b, h, w, window_, window_, c})
+                   .permute({0, 1, 3, 2, 4, 5})
+                   .reshape(in.x.shape());
+  if (shift_ > 0) map = roll(map, {shift_, shift_}, {1, 2});
+  const Tensor averaged = mix_batch ? mean(of_prompts, {0}) : mean(of_prompts, {1});
+  return {in.prompts + averaged, in.x + map};
+}
+
 SwinBlock::SwinBlock(const nn::Params& p, int64_t dim, const SwinStage& stage, int64_t shift,
                      int64_t hidden)
     : norm1(p / "norm1", dim, kNormEps),
@@ -107,6 +153,10 @@ Tensor PatchMerging::forward(const Tensor& x) const {
   const Tensor four =
       concat({every_other(0, 0), every_other(1, 0), every_other(0, 1), every_other(1, 1)}, 3);
   return norm_linear(four, norm.norm, reduction);
+}
+
+Tensor PatchMerging::merge_prompts(const Tensor& prompts) const {
+  return norm_linear(concat({prompts, prompts, prompts, prompts}, 2), norm.norm, reduction);
 }
 
 Swin::Swin(const nn::Params& p, const SwinConfig& c)

@@ -42,7 +42,19 @@ class WindowedAttention {
   // x [B,H,W,C] + attention(norm(x))
   Tensor add_to(const Tensor& x, const nn::LayerNorm& norm) const;
 
+  // The same with P prompt tokens that are copied in front of every window and averaged over the
+  // windows afterwards. Biases and masks are 0 for them. Jia et al., "Visual Prompt Tuning".
+  struct Prompted {
+    Tensor prompts, x;  // [B,P,C], [B,H,W,C]
+  };
+  // `mix_batch`: as the reference's code does it, window r (of all images, one image after the
+  // other) gets the prompts of image r mod B and gives its result to that image, so that images of
+  // one batch influence each other.
+  Prompted add_to(const Prompted& in, const nn::LayerNorm& norm, bool mix_batch) const;
+
  private:
+  // [1 or B*windows, heads, P+w*w, P+w*w] for a map of h x w
+  Tensor prompted_bias(int64_t batch, int64_t prompts, int64_t h, int64_t w) const;
   struct Biases {
     Tensor inside, bottom, right, corner;  // [heads,w*w,w*w]; the last three if shifted
   };
@@ -63,6 +75,10 @@ struct SwinBlock {
   SwinBlock(const nn::Params& p, int64_t dim, const SwinStage& stage, int64_t shift,
             int64_t hidden);
   Tensor forward(const Tensor& x) const { return mlp.add_to(attn.add_to(x, norm1), norm2); }
+  WindowedAttention::Prompted forward(const WindowedAttention::Prompted& in, bool mix_batch) const {
+    const WindowedAttention::Prompted y = attn.add_to(in, norm1, mix_batch);
+    return {mlp.add_to(y.prompts, norm2), mlp.add_to(y.x, norm2)};
+  }
 };
 
 // Four neighbours become one token of twice the width.
@@ -72,6 +88,8 @@ struct PatchMerging {
 
   PatchMerging(const nn::Params& p, int64_t dim);
   Tensor forward(const Tensor& x) const;
+  // Prompt tokens [B,P,C] -> [B,P,2C]: each stands four times where the neighbours would.
+  Tensor merge_prompts(const Tensor& prompts) const;
 };
 
 class Swin {
@@ -87,11 +105,15 @@ class Swin {
 
   const SwinConfig& config() const { return config_; }
 
- private:
+  // For methods that put something between the blocks.
   struct Stage {
     std::vector<SwinBlock> blocks;
     std::optional<PatchMerging> downsample;
   };
+  const std::vector<Stage>& stages() const { return stages_; }
+  const nn::LayerNorm& norm() const { return norm_; }
+
+ private:
   SwinConfig config_;
   nn::Conv2d patch_embed_;
   nn::LayerNorm patch_norm_;

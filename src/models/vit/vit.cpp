@@ -11,7 +11,8 @@ VitAttention::VitAttention(const nn::Params& p, int64_t dim, int64_t heads)
       out_(p / "out", dim, dim),
       heads_(heads) {}
 
-Tensor VitAttention::add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t rows) const {
+Tensor VitAttention::add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t rows,
+                            const LowRank* low_rank) const {
   const auto weight = weight_.get({&query_.weight, &key_.weight, &value_.weight}, [&] {
     return concat({query_.weight, key_.weight, value_.weight}, 0);
   });
@@ -19,11 +20,22 @@ Tensor VitAttention::add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t 
     return concat({query_.bias, key_.bias, value_.bias}, 0);
   });
   const Tensor qkv = norm_linear(x, norm.norm, *weight, *bias);
+  const int64_t c = x.dim(2);
+  if (low_rank) {
+    const Tensor seen = norm(x);
+    const auto added = [&](int64_t at, const Tensor& down, const Tensor& up) {
+      return qkv.slice(2, at, at + c) + linear(linear(seen, down), up) * low_rank->scale;
+    };
+    const Tensor query = added(0, low_rank->query_down, low_rank->query_up);
+    const Tensor value = added(2 * c, low_rank->value_down, low_rank->value_up);
+    const Tensor y = attention(rows == 0 ? query : query.slice(1, 0, rows), qkv.slice(2, c, 2 * c),
+                               value, {.heads = heads_});
+    return out_(y, {.residual = rows == 0 ? x : x.slice(1, 0, rows)});
+  }
   if (rows == 0) {
     const Tensor y = window_attention(qkv.unsqueeze(1), {.heads = heads_}).squeeze(1);
     return out_(y, {.residual = x});
   }
-  const int64_t c = x.dim(2);
   const Tensor y = attention(qkv.slice(1, 0, rows).slice(2, 0, c), qkv.slice(2, c, 2 * c),
                              qkv.slice(2, 2 * c, 3 * c), {.heads = heads_});
   return out_(y, {.residual = x.slice(1, 0, rows)});

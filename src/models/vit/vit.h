@@ -23,12 +23,20 @@ struct VitConfig {
   int64_t tokens() const { return 1 + grid() * grid(); }
 };
 
+// What LoRA adds to a projection: up(down(x)) times `scale`. Hu et al., "LoRA: Low-Rank Adaptation
+// of Large Language Models", who add it to queries and values.
+struct LowRank {
+  Tensor query_down, query_up, value_down, value_up;  // [r,C], [C,r]
+  float scale = 1;
+};
+
 // Attention with separate projections in the file; they are computed as one product.
 class VitAttention {
  public:
   VitAttention(const nn::Params& p, int64_t dim, int64_t heads);
   // x + out(attention(norm(x))), for the first `rows` tokens of each image (0: for all).
-  Tensor add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t rows) const;
+  Tensor add_to(const Tensor& x, const nn::LayerNorm& norm, int64_t rows,
+                const LowRank* low_rank = nullptr) const;
 
  private:
   nn::Linear query_, key_, value_, out_;
@@ -64,6 +72,9 @@ class Vit {
   Tensor logits(const Tensor& feature) const;
 
   const VitConfig& config() const { return config_; }
+  // For methods that put something between the blocks.
+  const std::vector<VitBlock>& layers() const { return layers_; }
+  const nn::LayerNorm& encoder_norm() const { return encoder_norm_; }
 
  private:
   VitConfig config_;
