@@ -16,6 +16,7 @@ namespace beckon::test {
 namespace {
 
 using namespace beckon::learn;
+using Chance = beckon::Random;  // not the one for pictures
 using nlohmann::json;
 
 std::filesystem::path weights_of(const Golden& golden) {
@@ -115,7 +116,7 @@ TEST(VptVit, MatchesGolden) {
     const json& c = golden.json().at("config");
     const auto backbone =
         Backbone::load(weights_of(golden).string(), {.input = static_cast<int>(pixels_seen(c))});
-    Random random(1);
+    Chance random(1);
     const std::string type = c.at("transfer_type");
     const bool training = golden.name.find("train_bn") != std::string::npos;
     if (type == "linear" || type == "tinytl-bias") {
@@ -139,7 +140,7 @@ TEST(VitAdapter, MatchesGolden) {
     SCOPED_TRACE(golden.name);
     const json& c = golden.json().at("config");
     const auto backbone = Backbone::load(weights_of(golden).string());
-    Random random(1);
+    Chance random(1);
     VitLearner learner(backbone, vit_options(c), random);
     learner.let_learn(trainable("adapter", backbone));
     check_learner(golden, learner);
@@ -151,7 +152,7 @@ TEST(SideTune, MatchesGolden) {
     SCOPED_TRACE(golden.name);
     const json& c = golden.json().at("config");
     const auto backbone = Backbone::load(weights_of(golden).string());
-    Random random(1);
+    Chance random(1);
     FeatureOptions options{.classes = c.at("classes"), .side = true};
     for (size_t i = 0; i < 5; ++i) options.side_widths[i] = c.at("side_channels").at(i);
     FeatureLearner learner(backbone, options, random);
@@ -168,7 +169,7 @@ TEST(VptSwin, MatchesGolden) {
     SwinOptions options{
         .classes = c.at("classes"), .tokens = c.at("NUM_TOKENS"), .deep = c.at("DEEP")};
     options.reference_batch_mixing = golden.name.find("quirk") != std::string::npos;
-    Random random(1);
+    Chance random(1);
     SwinLearner learner(backbone, options, random);
     learner.let_learn(trainable("prompt", backbone));
     check_learner(golden, learner);
@@ -203,7 +204,7 @@ TEST(PixelPrompt, MatchesGolden) {
     const auto kind = golden.name.find("padding") != std::string::npos ? PixelPrompt::Kind::padding
                       : io.has("in.offset_row_col") ? PixelPrompt::Kind::random_patch
                                                     : PixelPrompt::Kind::fixed_patch;
-    Random random(1);
+    Chance random(1);
     std::map<std::string, Tensor> parts;
     const PixelPrompt prompt(kind, c.at("image_size"), c.at("prompt_size"), 1, random,
                              [&](const std::string& name, Tensor t, bool) {
@@ -248,7 +249,7 @@ TEST(AdversarialReprogramming, MatchesGolden) {
     options.lambda = c.at("lambda_");
     options.map =
         first_labels(c.at("task_classes"), c.at("labels_per_class"), c.at("source_classes"));
-    Random random(1);
+    Chance random(1);
     ReprogramLearner learner(backbone, options, random);
     learner.let_learn([](const std::string& name) { return name == "program.W"; });
     Tensor w = learner.parameter("program.W");
@@ -324,7 +325,7 @@ TEST(TransferTypes, TrainTheReferencesTensors) {
                            {.input = static_cast<int>(is_vit ? vit.image : swin.image)});
         const json& common = c.at(family);
         const bool prompts = type.find("prompt") != type.npos;
-        Random random(1);
+        Chance random(1);
         std::unique_ptr<Learner> learner;
         if (is_vit && (prompts || type == "adapter")) {
           VitOptions o{.classes = common.at("classes")};

@@ -12,6 +12,7 @@ namespace beckon::test {
 namespace {
 
 using namespace beckon::learn;
+using Chance = beckon::Random;  // not the one for pictures
 
 // The golden's method on its network, with the values training begins with.
 std::unique_ptr<VitLearner> learner_of(const Golden& golden, const nlohmann::json& c) {
@@ -24,7 +25,7 @@ std::unique_ptr<VitLearner> learner_of(const Golden& golden, const nlohmann::jso
     options.tokens = c.at("NUM_TOKENS");
     options.deep = c.at("DEEP");
   }
-  Random random(1);
+  Chance random(1);
   auto learner = std::make_unique<VitLearner>(backbone, options, random);
   for (const std::string name : golden.json().at("trainable")) {
     Tensor value = learner->parameter(name);

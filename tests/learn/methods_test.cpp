@@ -22,6 +22,7 @@ namespace beckon::test {
 namespace {
 
 using namespace beckon::learn;
+using Chance = beckon::Random;  // not the one for pictures
 
 class Methods : public ::testing::Test {
  protected:
@@ -34,7 +35,7 @@ class Methods : public ::testing::Test {
   }
   Backbone swin() const { return Backbone::load(folder_ / "swin.safetensors", {.input = 32}); }
   Tensor pictures(int64_t count, int64_t side) {
-    Random random(5);
+    Chance random(5);
     return normal({count, side, side, 3}, 1, random);
   }
   TempDir folder_;
@@ -47,7 +48,7 @@ void check_gradients(Learner& learner, const Tensor& images) {
   const Tensor targets =
       Tensor::from(std::span<const int64_t>(classes), {static_cast<int64_t>(classes.size())});
   const auto loss = [&] {
-    Pass pass{.random = Random(9)};
+    Pass pass{.random = Chance(9)};
     return learner.loss(learner.logits(learner.prefix(images), pass), targets);
   };
   loss().backward();
@@ -76,7 +77,7 @@ void check_gradients(Learner& learner, const Tensor& images) {
 }
 
 void stir(Learner& learner) {
-  Random random(77);
+  Chance random(77);
   for (const nn::Parameter& p : learner.learned())
     if (p.trainable) {
       Tensor x = p.tensor;
@@ -86,7 +87,7 @@ void stir(Learner& learner) {
 }
 
 TEST_F(Methods, LoraHasTheGradientOfWhatItComputes) {
-  Random random(1);
+  Chance random(1);
   VitLearner learner(vit(), {.classes = 3, .lora_rank = 2, .lora_alpha = 3}, random);
   learner.let_learn(trainable("lora", learner.backbone()));
   EXPECT_EQ(learner.learned_count(), 3 * 4 * 2 * 64 + 3 * 65);
@@ -95,7 +96,7 @@ TEST_F(Methods, LoraHasTheGradientOfWhatItComputes) {
 }
 
 TEST_F(Methods, LoraAndAdaptersBeginAsThePlainNetwork) {
-  Random random(1), again(1);
+  Chance random(1), again(1);
   const Backbone backbone = vit();
   FeatureLearner plain(backbone, {.classes = 3}, random);
   VitLearner lora(backbone, {.classes = 3, .lora_rank = 4}, again);
@@ -120,7 +121,7 @@ TEST_F(Methods, PromptsAtEveryPlaceHaveTheirGradient) {
        {Location::prepend, Location::add, Location::add_one, Location::pad})
     for (const bool deep : {false, true}) {
       if (deep && location == Location::pad) continue;
-      Random random(1);
+      Chance random(1);
       VitLearner learner(vit(location == Location::pad ? 24 : 16),
                          {.classes = 3, .location = location, .tokens = 4, .deep = deep}, random);
       EXPECT_EQ(learner.side(), 16);
@@ -130,7 +131,7 @@ TEST_F(Methods, PromptsAtEveryPlaceHaveTheirGradient) {
 }
 
 TEST_F(Methods, AnAddedPromptOfZerosChangesNothing) {
-  Random random(1);
+  Chance random(1);
   const Backbone backbone = vit();
   VitLearner learner(backbone, {.classes = 3, .location = VitOptions::Location::add, .deep = true},
                      random);
@@ -148,7 +149,7 @@ TEST_F(Methods, AnAddedPromptOfZerosChangesNothing) {
 
 TEST_F(Methods, SwinsPromptsHaveTheirGradient) {
   for (const bool deep : {false, true}) {
-    Random random(1);
+    Chance random(1);
     SwinLearner learner(swin(), {.classes = 3, .tokens = 2, .deep = deep}, random);
     learner.let_learn(trainable("prompt", learner.backbone()));
     check_gradients(learner, pictures(3, 32));
@@ -157,7 +158,7 @@ TEST_F(Methods, SwinsPromptsHaveTheirGradient) {
 
 TEST_F(Methods, TheReferencesAdaptersLearnTheirLastBiasOnly) {
   for (const bool zeros : {true, false}) {
-    Random random(1);
+    Chance random(1);
     VitLearner learner(vit(), {.classes = 3, .adapter_reduction = 8, .adapter_zeros = zeros},
                        random);
     learner.let_learn(trainable("adapter", learner.backbone()));
@@ -179,7 +180,7 @@ TEST_F(Methods, TheReferencesAdaptersLearnTheirLastBiasOnly) {
 
 TEST_F(Methods, DropoutOfPromptsKeepsTheirMeanAndOnlyInTraining) {
   const Tensor x = Tensor::full({200, 50}, 1);
-  Pass training{.training = true, .random = Random(4)}, evaluation;
+  Pass training{.training = true, .random = Chance(4)}, evaluation;
   expect_near(dropout(x, 0.25f, evaluation).values(), x.values(), 0, "evaluation");
   const Tensor y = dropout(x, 0.25f, training);
   std::map<float, int> counts;
@@ -189,7 +190,7 @@ TEST_F(Methods, DropoutOfPromptsKeepsTheirMeanAndOnlyInTraining) {
   EXPECT_NEAR(counts.begin()->second / 10000.0, 0.25, 0.02);
   EXPECT_NEAR(counts.rbegin()->first, 1 / 0.75, 1e-6);
 
-  Random random(1);
+  Chance random(1);
   VitLearner learner(vit(),
                      {.classes = 3,
                       .location = VitOptions::Location::prepend,
@@ -200,7 +201,7 @@ TEST_F(Methods, DropoutOfPromptsKeepsTheirMeanAndOnlyInTraining) {
   const NoGrad no_grad;
   const Tensor before = learner.prefix(pictures(1, 16));
   const Tensor twice = concat({before, before}, 0);
-  Pass pass{.training = true, .random = Random(4)};
+  Pass pass{.training = true, .random = Chance(4)};
   const Tensor dropped = learner.logits(twice, pass);
   EXPECT_GT(
       max_difference(dropped.slice(0, 0, 1).values(), dropped.slice(0, 1, 2).contiguous().values()),
@@ -209,7 +210,7 @@ TEST_F(Methods, DropoutOfPromptsKeepsTheirMeanAndOnlyInTraining) {
 }
 
 TEST_F(Methods, WhatLearnsIsNotInThePrefix) {
-  Random random(1);
+  Chance random(1);
   const Backbone backbone = vit();
   VitLearner learner(backbone, {.classes = 3}, random);
   const Tensor x = pictures(2, 16);
@@ -232,7 +233,7 @@ TEST_F(Methods, WhatLearnsIsNotInThePrefix) {
 }
 
 TEST_F(Methods, ColoursStayColours) {
-  Random random(1);
+  Chance random(1);
   const Backbone backbone = vit();
   const PixelTask task{.map = first_labels(3, 1, 12)};
   PixelLearner learner(backbone, {.size = 3, .colours = true}, task, random);
@@ -257,12 +258,12 @@ TEST_F(Methods, ColoursStayColours) {
 }
 
 TEST_F(Methods, RandomPatchesLieEverywhereButLast) {
-  Random random(1);
+  Chance random(1);
   Tensor patch;
   const PixelPrompt prompt(PixelPrompt::Kind::random_patch, 6, 4, 1, random,
                            [&](const std::string&, Tensor t, bool) { return patch = t; });
   std::set<std::pair<int, int>> places;
-  Pass pass{.random = Random(3)};
+  Pass pass{.random = Chance(3)};
   for (int i = 0; i < 100; ++i) {
     const Tensor canvas = prompt.canvas(pass).contiguous();
     for (int y = 0; y < 6; ++y)
@@ -274,11 +275,11 @@ TEST_F(Methods, RandomPatchesLieEverywhereButLast) {
 }
 
 TEST_F(Methods, ReprogrammingLearnsThroughTheNetworksOwnColours) {
-  Random random(1);
+  Chance random(1);
   ReprogramLearner learner(vit(), {.small = 6, .map = {{0, 5}, {1, 2, 3}, {7}}, .lambda = 1e-4f},
                            random);
   learner.let_learn([](const std::string& name) { return name == "program.W"; });
-  Random noise(5);
+  Chance noise(5);
   const Tensor small = uniform({3, 6, 6, 3}, 1, noise);
   const Tensor targets =
       Tensor::from(std::span<const int64_t>(std::array<int64_t, 3>{0, 1, 2}), {3});
@@ -318,7 +319,7 @@ TEST(LabelMaps, FirstFrequentAndGiven) {
 }
 
 TEST(CountingSquares, HasAsManyAsItSays) {
-  Random random(8);
+  Chance random(8);
   std::map<int64_t, int> seen;
   for (int i = 0; i < 2000; ++i) {
     const CountedSquares task = counting_squares(random);
@@ -359,7 +360,7 @@ TEST(TotalParams, AreThePapers) {
 }
 
 TEST_F(Methods, RefuseWhatTheyCannotDo) {
-  Random random(1);
+  Chance random(1);
   const Backbone of_vit = vit(), of_swin = swin();
   expect_error(Kind::usage, "is for a Swin", [&] { SwinLearner(of_vit, {}, random); });
   expect_error(Kind::usage, "is for a ViT", [&] { VitLearner(of_swin, {}, random); });
