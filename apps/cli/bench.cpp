@@ -434,7 +434,7 @@ void add_bench_load(CLI::App& bench) {
 
 void add_bench(CLI::App& program) {
   CLI::App* bench = program.add_subcommand("bench", "Measure speed on this machine");
-  bench->require_subcommand(1);
+  bench->require_subcommand(0, 1);
   add_bench_segment(*bench);
   add_bench_encoder(*bench);
   add_bench_load(*bench);

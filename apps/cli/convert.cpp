@@ -86,11 +86,18 @@ Json finish(const ConvertArguments& options, Loaded& loaded) {
                             {"mean_iou", simple.mean_iou},
                             {"least_iou", simple.least_iou}};
   }
-  const HoldInterrupts hold;
+  // Until files are written a signal ends the program at once.
+  std::optional<HoldInterrupts> hold;
+  PictureProgress progress;
   write_annotations(loaded.data, options.output, options.to,
                     {.polygons = options.polygons || options.max_vertices > 0,
                      .max_pixels = options.max_pixels,
-                     .accept = [] { return !interrupted(); }},
+                     .accept =
+                         [&](int64_t done, int64_t all) {
+                           if (!hold) hold.emplace();
+                           progress.update(done, all, done);
+                           return !interrupted();
+                         }},
                     &loaded.notices);
   stop_if_interrupted();
   report["notices"] = json_of(loaded.notices);

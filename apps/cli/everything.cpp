@@ -138,6 +138,9 @@ Settings settings_of(const EverythingTask& task, const EverythingArguments& a) {
       fail(Kind::usage, "--points-per-side is 0, expected 1 to 1024");
     g.point_grids.clear();
   }
+  if (!a.point_grids.empty() && a.generator.points_per_side)
+    fail(Kind::usage,
+         "--points-per-side and --point-grids both say where the points lie; give one");
   if (!a.point_grids.empty()) {
     const std::vector<uint8_t> bytes = read_input(a.point_grids);
     const std::string name = name_of_input(a.point_grids);
@@ -153,6 +156,8 @@ Settings settings_of(const EverythingTask& task, const EverythingArguments& a) {
   }
   check(g);
   if (a.tile && settings.tile == 0) settings.tile = kTileSize;
+  if (a.tile_size && *a.tile_size < 64)
+    fail(Kind::usage, "--tile-size {}, expected 64 to 1048576", *a.tile_size);
   if (a.tile_size) settings.tile = *a.tile_size;
   if (a.tile_overlap) settings.overlap = *a.tile_overlap;
   if (!a.tile_overlap && settings.tile > 0)
@@ -420,6 +425,7 @@ CLI::Option* add_everything(CLI::App& command, std::shared_ptr<EverythingArgumen
 void run_everything(const EverythingTask& task, const EverythingArguments& arguments) {
   const Settings settings = settings_of(task, arguments);
   const std::string format = format_of(task);
+  expect_other_file(task.output, {task.photo, arguments.point_grids});
   if (format == "masks")
     expect_new_folder(task.output);
   else

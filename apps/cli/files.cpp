@@ -45,4 +45,14 @@ void write_output(const std::string& path, std::span<const uint8_t> bytes) {
   stop_if_interrupted();
 }
 
+void expect_other_file(const std::string& output, const std::vector<std::string>& inputs) {
+  if (output.empty() || output == "-") return;
+  for (const std::string& input : inputs) {
+    std::error_code error;
+    if (!input.empty() && input != "-" && std::filesystem::equivalent(input, output, error))
+      fail(Kind::usage, "-o {}: is read as well and would be overwritten; name another file",
+           output);
+  }
+}
+
 }  // namespace beckon::cli

@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -62,6 +63,21 @@ std::string unexpected(const CLI::App& command, const std::string& word) {
   return fmt::format("unknown command '{}'{}", word, suggestion(word, names));
 }
 
+// Variables that would be passed over if they made no sense.
+void check_environment() {
+  if (const char* threads = std::getenv("BECKON_THREADS")) {
+    char* end = nullptr;
+    const long value = std::strtol(threads, &end, 10);
+    if (end == threads || *end != 0 || value < 1 || value > 256)
+      fail(Kind::usage, "BECKON_THREADS is '{}', expected 1 to 256", threads);
+  }
+  if (const char* cpu = std::getenv("BECKON_CPU")) {
+    const std::string_view name = cpu;
+    if (name != "avx3" && name != "avx2" && name != "sse4" && name != "base")
+      fail(Kind::usage, "BECKON_CPU is '{}', expected avx3, avx2, sse4 or base", name);
+  }
+}
+
 // CLI11's errors in the words of ours.
 std::string explain(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = named_command(program);
@@ -106,6 +122,7 @@ std::unique_ptr<CLI::App> make_program() {
 }
 
 int run_program(int argc, const char* const* argv) {
+  check_environment();
   const auto program = make_program();
   try {
     program->parse(argc, argv);

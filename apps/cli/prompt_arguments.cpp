@@ -13,6 +13,8 @@
 #include "beckon/mask.h"
 #include "files.h"
 #include "json.h"
+#include "prompt/bounded_json.h"
+#include "prompt/limits.h"
 
 namespace beckon::cli {
 namespace {
@@ -60,10 +62,23 @@ std::string text_at(const Json& document, std::initializer_list<const char*> key
   return value->get<std::string>();
 }
 
+// The text itself, or the recipe in a report that --json printed.
+std::string recipe_in(std::string_view text, const std::string& name) {
+  try {
+    const Json document = parse_bounded_json(text, name, kLongestJson);
+    if (document.is_object() && !document.contains("beckon") && document.contains("recipe") &&
+        document.at("recipe").is_object())
+      return document.at("recipe").dump(-1, ' ', false, Json::error_handler_t::replace);
+  } catch (const Error&) {  // for the reader of prompts to say
+  }
+  return std::string(text);
+}
+
 Request read_file_of_prompts(const std::string& path) {
   const std::vector<uint8_t> bytes = read_input(path);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string name = name_of_input(path);
+  const std::string text =
+      recipe_in(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), name);
   Request request;
   request.prompts = parse_prompts(text, name);
   request.from_file = request.prompts.size();

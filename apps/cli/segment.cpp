@@ -134,6 +134,7 @@ std::string ending(const std::string& path) {
 void check_segment(const SegmentArguments& options) {
   if (options.json && options.output == "-")
     fail(Kind::usage, "--json and -o - cannot both have standard output");
+  expect_other_file(options.output, {options.photo, options.prompts.file, options.prompts.mask});
   if (is_text(options.format)) {
     if (options.json && options.output.empty())
       fail(Kind::usage, "--json and --format {} cannot both have standard output; give -o FILE",

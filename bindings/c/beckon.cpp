@@ -96,6 +96,8 @@ Image image_of(const beckon_image* pointer) {
   const size_t row = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
   const size_t stride = image.stride == 0 ? row : image.stride;
   if (stride < row) fail(Kind::usage, "image: a stride of {} for rows of {} bytes", stride, row);
+  if (stride > static_cast<size_t>(PTRDIFF_MAX) / static_cast<size_t>(image.height))
+    fail(Kind::usage, "image: {} rows of a stride of {} reach beyond memory", image.height, stride);
   const uint8_t* pixels = &given(image.pixels, "image.pixels");
   std::vector<uint8_t> bytes(row * static_cast<size_t>(image.height));
   for (int32_t y = 0; y < image.height; ++y)

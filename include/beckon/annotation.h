@@ -170,8 +170,9 @@ BECKON_API Dataset read_annotations(const std::string& path,
 struct WriteAnnotationsOptions {
   bool polygons = false;  // outlines instead of run lengths where the format has both
   int64_t max_pixels = 100'000'000;
-  // Asked after all is made and before anything is at its place; false leaves nothing behind.
-  std::function<bool()> accept;
+  // Asked after all is made, before each file that is written, with the files written and all of
+  // them; nothing is at its place yet. false leaves nothing behind.
+  std::function<bool(int64_t done, int64_t all)> accept;
 };
 
 // The file or folder appears whole or not at all. Kind::output if it cannot be written or is a

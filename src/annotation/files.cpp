@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -149,31 +152,59 @@ class TemporaryFolder {
   fs::path path_;
 };
 
+void write_whole(const std::string& path, const std::string& bytes) {
+  const auto failed = [&] {
+    fail(Kind::output, "{}: cannot write: {}", path, std::strerror(errno));
+  };
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "wxe"),
+                                                                &std::fclose);
+  if (!file) failed();
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) failed();
+  if (std::fflush(file.get()) != 0) failed();
+}
+
+// The whole file system's: thousands of files, each flushed by itself, take minutes.
+void sync_files(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 || ::syncfs(fd) != 0) {
+    const int reason = errno;
+    if (fd >= 0) ::close(fd);
+    fail(Kind::output, "{}: cannot flush: {}", folder, std::strerror(reason));
+  }
+  ::close(fd);
+}
+
 }  // namespace
 
-void write_output(const Output& output, const std::string& path) {
+bool write_output(const Output& output, const std::string& path,
+                  const std::function<bool(int64_t, int64_t)>& go_on) {
   const auto& files = output.files();
   const auto bytes_of = [](const std::string& text) {
     return std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
   };
+  const auto all = static_cast<int64_t>(files.size());
+  int64_t done = 0;
   if (files.size() == 1 && files.begin()->first.empty()) {
+    if (go_on && !go_on(done, all)) return false;
     write_file_atomic(path, bytes_of(files.begin()->second));
-    return;
+    return true;
   }
   fs::path target(path);
   if (!target.has_filename()) target = target.parent_path();
   TemporaryFolder temporary(target);
   for (const auto& [name, bytes] : files) {
+    if (go_on && !go_on(done++, all)) return false;
     const fs::path place = temporary.path() / name;
     std::error_code error;
     fs::create_directories(place.parent_path(), error);
     if (error) fail(Kind::output, "{}: cannot make a folder: {}", place.string(), error.message());
-    OutputFile file(place.string());
-    file.write(std::as_bytes(bytes_of(bytes)));
-    file.commit();
+    write_whole(place.string(), bytes);
   }
+  // One flush for all of them, before they get their place.
+  sync_files(temporary.path().string());
   temporary.become(target);
   sync_folder(target.parent_path().empty() ? "." : target.parent_path().string());
+  return true;
 }
 
 }  // namespace beckon::annotation

@@ -281,8 +281,7 @@ void write_annotations(const Dataset& data, const std::string& path, std::string
   annotation::Output output;
   annotation::Writing writing{options, heard, output, single_file};
   annotation::functions(to.name).write(data, writing);
-  if (options.accept && !options.accept()) return;
-  annotation::write_output(output, path);
+  annotation::write_output(output, path, options.accept);
 }
 
 }  // namespace beckon

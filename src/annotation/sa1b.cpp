@@ -88,10 +88,8 @@ void write_sa1b(const Dataset& data, Writing& writing) {
       object["area"] = mask->area();
     }
     if (box) object["bbox"] = json_of(*box);
-    const auto iou = annotation.predicted_iou ? annotation.predicted_iou : annotation.score;
-    if (iou) object["predicted_iou"] = json_number(*iou);
-    if (annotation.score && annotation.predicted_iou)
-      object["score"] = json_number(*annotation.score);
+    if (annotation.predicted_iou) object["predicted_iou"] = json_number(*annotation.predicted_iou);
+    if (annotation.score) object["score"] = json_number(*annotation.score);
     if (annotation.stability) object["stability_score"] = json_number(*annotation.stability);
     Json points = Json::array();
     for (const Vertex& point : annotation.points)

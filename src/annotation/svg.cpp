@@ -14,6 +14,70 @@ namespace {
 
 constexpr int kDeepest = 64;
 
+// [x y] -> [a*x + c*y + e, b*x + d*y + f], as SVG writes a matrix.
+struct Affine {
+  double a = 1, b = 0, c = 0, d = 1, e = 0, f = 0;
+  Vertex operator()(Vertex v) const { return {a * v.x + c * v.y + e, b * v.x + d * v.y + f}; }
+  // First the other, then this.
+  Affine after(const Affine& o) const {
+    return {a * o.a + c * o.b, b * o.a + d * o.b,     a * o.c + c * o.d,
+            b * o.c + d * o.d, a * o.e + c * o.f + e, b * o.e + d * o.f + f};
+  }
+  bool plain() const { return a == 1 && b == 0 && c == 0 && d == 1 && e == 0 && f == 0; }
+};
+
+// "translate(10 20) rotate(45, 1, 2)": the first is the outermost.
+Affine transform_of(std::string_view text, const std::string& place) {
+  constexpr double kDegree = 3.14159265358979323846 / 180;
+  constexpr std::string_view kBetween = " \t\r\n,";
+  const auto refuse = [&] {
+    fail(Kind::input, "{}: a transform that is not understood: '{}'", place, text.substr(0, 60));
+  };
+  Affine whole;
+  for (std::string_view rest = text;;) {
+    const size_t begin = rest.find_first_not_of(kBetween);
+    if (begin == rest.npos) return whole;
+    rest.remove_prefix(begin);
+    const size_t open = rest.find('('), close = rest.find(')');
+    if (open == rest.npos || close == rest.npos || close < open) refuse();
+    std::string_view name = rest.substr(0, open);
+    name = name.substr(0, name.find_last_not_of(kBetween) + 1);
+    std::vector<double> n;
+    for (std::string_view list = rest.substr(open + 1, close - open - 1);;) {
+      const size_t from = list.find_first_not_of(kBetween);
+      if (from == list.npos) break;
+      size_t to = list.find_first_of(kBetween, from);
+      // A sign begins a number as well, unless it is an exponent's.
+      for (size_t i = from + 1; i < std::min(to, list.size()); ++i)
+        if ((list[i] == '-' || list[i] == '+') && list[i - 1] != 'e' && list[i - 1] != 'E') to = i;
+      n.push_back(checked(parse_number(list.substr(from, to - from), place), place));
+      if (to == list.npos || n.size() > 6) break;
+      list.remove_prefix(to);
+    }
+    rest.remove_prefix(close + 1);
+    Affine one;
+    if (name == "matrix" && n.size() == 6) {
+      one = {n[0], n[1], n[2], n[3], n[4], n[5]};
+    } else if (name == "translate" && (n.size() == 1 || n.size() == 2)) {
+      one.e = n[0], one.f = n.size() == 2 ? n[1] : 0;
+    } else if (name == "scale" && (n.size() == 1 || n.size() == 2)) {
+      one.a = n[0], one.d = n.back();
+    } else if (name == "rotate" && (n.size() == 1 || n.size() == 3)) {
+      const double c = std::cos(n[0] * kDegree), s = std::sin(n[0] * kDegree);
+      one = {c, s, -s, c, 0, 0};
+      if (n.size() == 3)
+        one = Affine{1, 0, 0, 1, n[1], n[2]}.after(one).after({1, 0, 0, 1, -n[1], -n[2]});
+    } else if (name == "skewX" && n.size() == 1) {
+      one.c = std::tan(n[0] * kDegree);
+    } else if (name == "skewY" && n.size() == 1) {
+      one.b = std::tan(n[0] * kDegree);
+    } else {
+      refuse();
+    }
+    whole = whole.after(one);
+  }
+}
+
 class PathReader {
  public:
   PathReader(std::string_view text, const std::string& place) : rest_(text), place_(place) {}
@@ -214,13 +278,16 @@ struct Reader {
   size_t index;
   size_t count = 0;
 
-  void walk(const pugi::xml_node& parent, const std::string& label, int depth) {
+  void walk(const pugi::xml_node& parent, const std::string& label, const Affine& above,
+            int depth) {
     if (depth > kDeepest) fail(Kind::input, "{}: groups nested deeper than {}", name, kDeepest);
     for (const pugi::xml_node& node : parent.children()) {
       std::string kind = node.name();
       if (kind.starts_with("svg:")) kind = kind.substr(4);
-      if (node.attribute("transform") && (kind == "g" || drawn(kind)))
-        notices.add("SVG: transforms are not applied", name);
+      Affine here = above;
+      if (const auto own = node.attribute("transform");
+          own && (kind == "g" || kind == "a" || drawn(kind)))
+        here = above.after(transform_of(own.as_string(), name));
       if (kind == "image") {
         auto href = node.attribute("href");
         if (!href) href = node.attribute("xlink:href");
@@ -228,12 +295,39 @@ struct Reader {
         if (!file.empty() && !file.starts_with("data:")) data.images[index].file = file;
       } else if (kind == "g" || kind == "a") {
         const auto own = node.attribute("data-label");
-        walk(node, own ? own.as_string() : label, depth + 1);
+        walk(node, own ? own.as_string() : label, here, depth + 1);
       } else if (drawn(kind)) {
-        add(node, kind, label);
+        add(node, kind, label, here);
       } else if (kind == "polyline" || kind == "use" || kind == "line") {
         notices.add(fmt::format("SVG: {} is not read", kind), name);
       }
+    }
+  }
+
+  // Boxes stay boxes where they stay upright.
+  static void move(Annotation& one, const Affine& here, const std::string& place) {
+    if (const auto* box = std::get_if<BoxShape>(&one.shape)) {
+      const Vertex a = here({box->x, box->y});
+      const Vertex b = here({box->x + box->width, box->y + box->height});
+      if (here.b == 0 && here.c == 0) {
+        one.shape = BoxShape{std::min(a.x, b.x), std::min(a.y, b.y), std::abs(a.x - b.x),
+                             std::abs(a.y - b.y)};
+        check_box(std::get<BoxShape>(one.shape), place);
+        return;
+      }
+      one.shape = outline_of_ring(corners_of(*box));
+    }
+    auto* outline = std::get_if<Outline>(&one.shape);
+    if (!outline) return;
+    const auto ring = [&](Ring& vertices) {
+      for (Vertex& v : vertices) {
+        v = here(v);
+        checked(v.x, place), checked(v.y, place);
+      }
+    };
+    for (Polygon& part : outline->parts) {
+      ring(part.outer);
+      for (Ring& hole : part.holes) ring(hole);
     }
   }
 
@@ -242,7 +336,8 @@ struct Reader {
            kind == "ellipse";
   }
 
-  void add(const pugi::xml_node& node, const std::string& kind, const std::string& group) {
+  void add(const pugi::xml_node& node, const std::string& kind, const std::string& group,
+           const Affine& here) {
     const std::string place = fmt::format("{}: {} {}", name, kind, ++count);
     Annotation one;
     one.image = index;
@@ -272,6 +367,7 @@ struct Reader {
       one.shape = BoxShape{at("x"), at("y"), at("width"), at("height")};
       check_box(std::get<BoxShape>(one.shape), place);
     }
+    if (!here.plain()) move(one, here, place);
     std::string label = group;
     if (const auto own = node.attribute("data-label")) label = own.as_string();
     if (label.empty()) label = node.child_value("title");
@@ -317,7 +413,7 @@ void parse_svg(std::string_view text, const std::string& name, Dataset& data,
     check_sides(image.width, image.height, name);
   }
   data.images.push_back(image);
-  Reader{name, data, notices, data.images.size() - 1}.walk(root, "", 0);
+  Reader{name, data, notices, data.images.size() - 1}.walk(root, "", {}, 0);
 }
 
 Dataset read_svg(const Reading& reading) {

@@ -171,7 +171,7 @@ TEST(Writing, ReplacesOrLeavesWhatIsThere) {
   expect_error(Kind::output, "full", [&] { write_annotations(data, dir / "full", "coco"); });
   expect_error(Kind::usage, "unknown format 'tiff'",
                [&] { write_annotations(data, dir / "x", "tiff"); });
-  write_annotations(data, dir / "no", "voc", {.accept = [] { return false; }});
+  write_annotations(data, dir / "no", "voc", {.accept = [](int64_t, int64_t) { return false; }});
   EXPECT_FALSE(fs::exists(dir / "no"));
   expect_error(Kind::missing, "nothing", [&] { read_annotations(dir / "nothing"); });
   dir.write("what.json", "{\"hello\": 1}");

@@ -93,6 +93,31 @@ TEST_F(OtherTools, CurvesOfSvg) {
   EXPECT_NEAR(static_cast<double>(area(data, 5)), 200, 25);      // a radius of 0 is a line
 }
 
+TEST_F(OtherTools, TransformsOfSvg) {
+  dir.write("a.svg", R"x(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200">
+    <g transform="translate(10,20) scale(2)"><rect x="5" y="5" width="10" height="20"/>
+      <g transform="rotate(90 10 10)"><path d="M 10 10 L 20 10 L 20 14 L 10 14 Z"/></g></g>
+    <rect x="10" y="0" width="10" height="10" transform="matrix(0 1-1 0 100 50)"/>
+    <polygon points="0,0 10,0 10,10 0,10" transform="skewX(45)"/></svg>)x");
+  const Dataset data = read("a.svg");
+  EXPECT_TRUE(notices.empty());
+  ASSERT_EQ(data.annotations.size(), 4u);
+  EXPECT_EQ(std::get<BoxShape>(data.annotations[0].shape), (BoxShape{20, 30, 20, 40}));
+  const auto expect_box = [&](size_t number, const BoxShape& box) {
+    const BoxShape found = *box_of(data.annotations[number]);
+    EXPECT_NEAR(found.x, box.x, 1e-9) << number;
+    EXPECT_NEAR(found.y, box.y, 1e-9) << number;
+    EXPECT_NEAR(found.width, box.width, 1e-9) << number;
+    EXPECT_NEAR(found.height, box.height, 1e-9) << number;
+  };
+  expect_box(1, {22, 40, 8, 20});
+  expect_box(2, {90, 60, 10, 10});
+  expect_box(3, {0, 0, 20, 10});
+  dir.write("b.svg",
+            R"x(<svg viewBox="0 0 9 9"><g transform="whirl(3)"><path d="M0 0"/></g></svg>)x");
+  EXPECT_THROW(read("b.svg"), Error);
+}
+
 TEST_F(OtherTools, GeoJsonWithoutSizesAndLabelsBecomesCocoThatReadersTake) {
   dir.write("a.geojson", R"({"type": "FeatureCollection", "features": [{"type": "Feature",
     "properties": {}, "geometry": {"type": "Polygon",

@@ -359,5 +359,32 @@ TEST(Segment, InterruptedWhileItWaitsForThePhoto) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
+TEST(Segment, APhotoIsNotOverwrittenByItsMask) {
+  const TempDir dir;
+  const std::string copy = dir / "photo.png";
+  std::filesystem::copy_file(photo(), copy);
+  const auto before = read_bytes(copy);
+  expect_complaint(
+      run_beckon({"segment", copy, "--point", "5,5", "-o", copy, "--model", small_model()}), 2,
+      "overwritten");
+  expect_complaint(run_beckon({"segment", copy, "--everything", "-o", copy, "--format", "overlay",
+                               "--model", small_model()}),
+                   2, "overwritten");
+  EXPECT_EQ(read_bytes(copy), before);
+}
+
+TEST(Segment, AWholeReportIsAPromptFileToo) {
+  const TempDir dir;
+  const json report = segment_report({"--point", "287,141"});
+  dir.write("report.json", report.dump());
+  EXPECT_EQ(segment_report({"--prompt", dir / "report.json"}).at("masks"), report.at("masks"));
+}
+
+TEST(Segment, VariablesThatMakeNoSenseAreSaid) {
+  for (const auto& [name, value] :
+       {std::pair("BECKON_THREADS", "many"), {"BECKON_THREADS", "0"}, {"BECKON_CPU", "fast"}})
+    expect_complaint(run_beckon({"models", "list"}, {.set = {{name, value}}}), 2, "expected");
+}
+
 }  // namespace
 }  // namespace beckon::test

@@ -37,8 +37,10 @@ std::vector<Crop> crops(ImageSize image, int layers, double overlap_ratio) {
     for (int i = 0; i < per_side; ++i)
       for (int j = 0; j < per_side; ++j) {
         const int x0 = (width - overlap) * i, y0 = (height - overlap) * j;
-        list.push_back({x0, y0, std::min(x0 + width, image.width),
-                        std::min(y0 + height, image.height), layer});
+        const Crop crop{x0, y0, std::min(x0 + width, image.width),
+                        std::min(y0 + height, image.height), layer};
+        // Of pictures a few pixels wide nothing is left for the last ones.
+        if (crop.width() > 0 && crop.height() > 0) list.push_back(crop);
       }
   }
   return list;
