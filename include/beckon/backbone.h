@@ -27,8 +27,9 @@ namespace beckon {
 // From a picture to the square the network sees.
 struct Preprocessing {
   enum class Fit : uint8_t {
-    crop,  // the short side becomes `resize`, the middle input x input is cut out
-    pad,   // the long side becomes the input's, zeros below and to the right (after normalising)
+    crop,     // the short side becomes `resize`, the middle input x input is cut out
+    pad,      // the long side becomes the input's, zeros below and to the right (after normalising)
+    stretch,  // both sides become `input`, whatever the proportions were, as VTAB-1k has it
   };
   Fit fit = Fit::crop;
   int input = 224;  // pixels a side

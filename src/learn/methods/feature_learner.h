@@ -28,6 +28,8 @@ class FeatureLearner : public Learner {
   Tensor logits(const Tensor& prefix, Pass& pass) const override;
 
   Head& head() { return *head_; }
+  // AlexNet's file for the network beside; Error(model) if it does not fit.
+  void load_side(const Checkpoint& alexnet) { side_->load(alexnet); }
 
  private:
   Tensor feature(const Tensor& images) const;

@@ -28,7 +28,16 @@ Tensor Learner::loss(const Tensor& logits, const Tensor& targets) const {
   return cross_entropy(logits, targets);
 }
 
-Tensor Learner::input(std::span<const Image> images) const { return backbone_.input(images); }
+Tensor Learner::input(std::span<const Image> images, const Preprocessing& preprocessing) {
+  return backbone::input_of(images, preprocessing);
+}
+
+int64_t Learner::backbone_count() const {
+  int64_t count = 0;
+  for (const BackboneParameter& p : backbone_.parameters())
+    if (p.trainable && takes_part(backbone_, p.name)) count += p.tensor.size();
+  return count;
+}
 
 Tensor Learner::own(const std::string& name, Tensor tensor, bool trainable) {
   parameters_.push_back({name, tensor, trainable});
@@ -59,11 +68,11 @@ void Learner::let_learn(const std::function<bool(const std::string& name)>& whic
   for (nn::Parameter& p : parameters_) p.tensor.set_requires_grad(p.trainable && which(p.name));
 }
 
-Tensor prepared(std::span<const Image> images, const Preprocessing& preprocessing, int64_t side) {
+Preprocessing scaled(const Preprocessing& preprocessing, int64_t side) {
   Preprocessing p = preprocessing;
   p.resize = static_cast<int>(int64_t{p.resize} * side / p.input);
   p.input = static_cast<int>(side);
-  return backbone::input_of(images, p);
+  return p;
 }
 
 Tensor uniform(const Shape& shape, double bound, Random& random) {

@@ -35,8 +35,9 @@ class Learner {
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
 
-  // Side of the pictures it takes; the network may see more (a border) than that.
-  virtual int64_t side() const { return backbone_.input_size(); }
+  // How it wants its pictures; the network may see more (a border) than that.
+  virtual Preprocessing preprocessing() const { return backbone_.preprocessing(); }
+  int64_t side() const { return preprocessing().input; }
   // Pictures [B,S,S,3], prepared by input() -> what nothing that learns has touched yet: computed
   // once a picture if has_prefix().
   virtual Tensor prefix(const Tensor& images) const { return images; }
@@ -45,8 +46,9 @@ class Learner {
   virtual Tensor logits(const Tensor& prefix, Pass& pass) const = 0;
   // The mean over the batch, a scalar; targets i64 [B].
   virtual Tensor loss(const Tensor& logits, const Tensor& targets) const;
-  // [B,S,S,3] of pictures of any size, in the units that prefix() expects.
-  virtual Tensor input(std::span<const Image> images) const;
+  // [B,S,S,3] of pictures of any size.
+  Tensor input(std::span<const Image> images) const { return input(images, preprocessing()); }
+  static Tensor input(std::span<const Image> images, const Preprocessing& preprocessing);
 
   // All tensors by name, the network's among them.
   const std::vector<nn::Parameter>& parameters() const { return parameters_; }
@@ -54,6 +56,8 @@ class Learner {
   std::vector<nn::Parameter> learned() const;
   // Numbers in tensors that learn.
   int64_t learned_count() const;
+  // Numbers in the network's tensors that take part.
+  int64_t backbone_count() const;
   // A handle; Error(usage) if there is none.
   Tensor parameter(std::string_view name) const;
   // Lets exactly these learn.
@@ -73,8 +77,8 @@ class Learner {
   std::vector<nn::Parameter> parameters_;
 };
 
-// Pictures as a network with this preprocessing sees them, but of `side` pixels a side.
-Tensor prepared(std::span<const Image> images, const Preprocessing& preprocessing, int64_t side);
+// The same for pictures of another side.
+Preprocessing scaled(const Preprocessing& preprocessing, int64_t side);
 
 // Starting values.
 Tensor uniform(const Shape& shape, double bound, Random& random);  // -bound to bound

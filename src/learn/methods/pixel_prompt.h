@@ -68,6 +68,7 @@ class PixelLearner : public Learner {
   // Pictures with the prompt on them.
   Tensor prompted(const Tensor& images, Pass& pass) const;
   const PixelPrompt& prompt() const { return *prompt_; }
+  bool in_colours() const { return options_.colours; }
 
  private:
   PixelOptions options_;

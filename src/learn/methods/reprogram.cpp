@@ -41,12 +41,11 @@ ReprogramLearner::ReprogramLearner(const Backbone& backbone, const ReprogramOpti
                    });
 }
 
-Tensor ReprogramLearner::input(std::span<const Image> images) const {
+Preprocessing ReprogramLearner::preprocessing() const {
   Preprocessing p;
-  p.fit = Preprocessing::Fit::crop;
   p.resize = p.input = static_cast<int>(options_.small);
   p.mean = p.deviation = {0.5f, 0.5f, 0.5f};
-  return prepared(images, p, options_.small);
+  return p;
 }
 
 Tensor ReprogramLearner::logits(const Tensor& small, Pass&) const {

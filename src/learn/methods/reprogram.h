@@ -44,9 +44,8 @@ class ReprogramLearner : public Learner {
   // Error(usage) if the backbone has no classes, or the map names others than it has.
   ReprogramLearner(const Backbone& backbone, const ReprogramOptions& options, Random& random);
 
-  int64_t side() const override { return options_.small; }
-  // Pictures of any size, resized to m x m, in units of -1 to 1.
-  Tensor input(std::span<const Image> images) const override;
+  // Resized to m x m, in units of -1 to 1.
+  Preprocessing preprocessing() const override;
   // Logarithms of the probabilities of the task's classes, among all classes of the network [B,C].
   Tensor logits(const Tensor& small, Pass& pass) const override;
   // Their negative mean for the targets, and the penalty.

@@ -105,14 +105,10 @@ VitLearner::VitLearner(const Backbone& backbone, const VitOptions& o, Random& ra
                 });
 }
 
-int64_t VitLearner::side() const {
-  const int64_t seen = backbone_.input_size();
-  return options_.location == Location::pad ? seen - 2 * options_.tokens : seen;
-}
-
-Tensor VitLearner::input(std::span<const Image> images) const {
-  if (side() == backbone_.input_size()) return Learner::input(images);
-  return prepared(images, backbone_.preprocessing(), side());
+Preprocessing VitLearner::preprocessing() const {
+  const Preprocessing& seen = backbone_.preprocessing();
+  if (options_.location != Location::pad) return seen;
+  return scaled(seen, std::max<int64_t>(seen.input - 2 * options_.tokens, 0));
 }
 
 // The border is in units of 0 to 1 and normalised like a picture. The first p columns go to the

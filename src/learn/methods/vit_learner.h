@@ -48,8 +48,7 @@ class VitLearner : public Learner {
   // Error(usage) if the backbone is no ViT or the options contradict each other.
   VitLearner(const Backbone& backbone, const VitOptions& options, Random& random);
 
-  int64_t side() const override;
-  Tensor input(std::span<const Image> images) const override;
+  Preprocessing preprocessing() const override;
   // Tokens as the first block that learns sees them.
   Tensor prefix(const Tensor& images) const override;
   bool has_prefix() const override;

@@ -28,6 +28,13 @@ Tensor backbone::input_of(std::span<const Image> images, const Preprocessing& p)
   for (const Image& image : images) {
     if (image.empty()) fail(Kind::usage, "an image without pixels cannot be seen");
     Image seen = image.rgb();
+    if (p.fit == Preprocessing::Fit::stretch) {
+      const std::vector<float> values = resize_legacy_bilinear(seen, p.input, p.input);
+      for (size_t i = 0; i < values.size(); ++i)
+        to[i] = (values[i] / 255.0f - p.mean[i % 3]) / p.deviation[i % 3];
+      to += side * side * 3;
+      continue;
+    }
     if (p.fit == Preprocessing::Fit::crop) {
       seen = resize_and_crop(seen, p.resize, p.input, p.filter);
     } else {
