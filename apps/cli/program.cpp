@@ -106,6 +106,7 @@ std::unique_ptr<CLI::App> make_program() {
   program->require_subcommand(0, 1);
   add_segment(*program);
   add_annotate(*program);
+  add_serve(*program);
   add_embed(*program);
   add_cache(*program);
   add_models(*program);

@@ -19,6 +19,7 @@ int run_program(int argc, const char* const* argv);
 // One file a command: each adds itself to the program.
 void add_segment(CLI::App& program);
 void add_annotate(CLI::App& program);
+void add_serve(CLI::App& program);
 void add_embed(CLI::App& program);
 void add_cache(CLI::App& program);
 void add_convert(CLI::App& program);

@@ -1,0 +1,31 @@
+# cmake -DFOLDER=... -DOUTPUT=... -P embed.cmake: the files of a folder as C++ arrays.
+file(GLOB_RECURSE files RELATIVE ${FOLDER} ${FOLDER}/*)
+list(SORT files)
+set(arrays "")
+set(table "")
+set(number 0)
+foreach(file ${files})
+  file(READ ${FOLDER}/${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" bytes "${hex}")
+  string(LENGTH "${hex}" length)
+  math(EXPR length "${length} / 2")
+  string(APPEND arrays "const char kFile${number}[] = \"${bytes}\";\n")
+  string(APPEND table "    {\"${file}\", {kFile${number}, ${length}}},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE ${OUTPUT} "// Made by embed.cmake.
+#include \"page.h\"
+
+namespace beckon::server {
+namespace {
+
+${arrays}
+const EmbeddedFile kFiles[] = {
+${table}};
+
+}  // namespace
+
+std::span<const EmbeddedFile> embedded_files() { return kFiles; }
+
+}  // namespace beckon::server
+")
