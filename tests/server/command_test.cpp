@@ -42,7 +42,9 @@ TEST(Serve, RefusesWhatCannotBe) {
   expect_complaint(run_beckon({"serve", folder.path().string(), "--model", "mobile-sam"}), 69,
                    "mobile-sam");
   TestServer other;
-  expect_complaint(serve(folder, {"--port", std::to_string(other.port())}), 69, "listen");
+  expect_complaint(run_beckon({"serve", folder.path().string(), "--model", small_model(), "--port",
+                               std::to_string(other.port())}),
+                   69, "listen");
 }
 
 TEST(Serve, ListensElsewhereWithAToken) {
