@@ -8,25 +8,26 @@ const { click, drag, hover, launch, openPage, saved, start } = await import('../
 const browser = await launch();
 const server = await start();
 try {
-  const page = await openPage(browser, server.url, { name: 'coffee.png' });
-  const name = async (text, count) => {
+  const page = await openPage(browser, server.url, { name: 'astronaut.png' });
+  let count = 0;
+  const named = async (label) => {
+    await saved(page, ++count);
     await page.keyboard.press('n');
-    await page.keyboard.type(text);
+    await page.keyboard.type(label);
     await page.keyboard.press('Enter');
     await saved(page, count);
   };
-  await hover(page, 365, 282);
-  await page.keyboard.press('2');
-  await click(page, 365, 282);
-  await saved(page, 1);
-  await name('spoon', 1);
+  await drag(page, [[278, 342], [511, 511]]);
+  await named('helmet');
   await page.keyboard.press('x');
-  await drag(page, [[172, 14], [420, 302]]);
-  await saved(page, 2);
-  await name('cup', 2);
+  await click(page, 172, 385);
+  await named('badge');
+  await hover(page, 225, 130);
+  await page.keyboard.press('1');
+  await click(page, 225, 130);
+  await named('face');
   await page.keyboard.press('x');
-  await page.keyboard.press('Escape');
-  await hover(page, 110, 210);
+  await hover(page, 432, 70);
   await page.waitForFunction(() => document.querySelector('#notice').hidden, null, { timeout: 9000 });
   await page.screenshot({ path: process.argv[3] ?? 'docs/images/page.png' });
 } finally {

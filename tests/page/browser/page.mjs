@@ -30,11 +30,10 @@ export function folder() {
   return made;
 }
 
-// {url, stop()}; the real server is started anew on the same folder by calling this again.
-export async function startReal(dir, more = []) {
+async function startReal(dir, port = 0) {
   // BECKON_PAGE=apps/server/web: the page from its sources instead of the one that was built in.
   const page = process.env.BECKON_PAGE ? ['--page', process.env.BECKON_PAGE] : [];
-  const child = spawn(kProgram, ['serve', dir, '--port', '0', '--json', ...page, ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(kProgram, ['serve', dir, '--port', String(port), '--json', ...page], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((done) => child.on('exit', done));
   const url = await new Promise((done, fail) => {
     let text = '';
@@ -45,14 +44,26 @@ export async function startReal(dir, more = []) {
     });
     child.on('exit', (code) => fail(new Error(`beckon serve ended with ${code}`)));
   });
-  return { url: url.replace(/\/$/, ''), pid: child.pid, stop: () => (child.kill('SIGTERM'), ended) };
+  return { url: url.replace(/\/$/, ''), stop: (signal = 'SIGTERM') => (child.kill(signal), ended) };
 }
 
 export async function start(options = {}) {
   if (!isReal) return startMock({ photos: photosIn(kPhotos), ...options });
   const dir = folder();
-  const server = await startReal(dir);
-  return { ...server, dir, stop: async () => (await server.stop(), rmSync(dir, { recursive: true, force: true })) };
+  let server = await startReal(dir);
+  return {
+    url: server.url,
+    dir,
+    // Ends it as a power cut would, and starts it again on the same folder and port.
+    async restart() {
+      await server.stop('SIGKILL');
+      server = await startReal(dir, new URL(server.url).port);
+    },
+    async stop() {
+      await server.stop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
 }
 
 // The page with a photo open and ready. Whatever it reports as an error fails the test at the end: see errors.

@@ -2,6 +2,7 @@
 // BECKON=path of the program.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import test, { after, before } from 'node:test';
 import { deflateSync } from 'node:zlib';
@@ -315,6 +316,41 @@ pageTest('controls have names, and none is smaller than a finger on a phone', as
     .map((e) => e.outerHTML));
   assert.deepEqual(nameless, []);
 });
+
+if (isReal) {
+  pageTest('what was shown as saved is there after the server was killed, undo too', async (page, server) => {
+    await click(page, ...kSpoon);
+    await saved(page, 1);
+    await page.locator('.label').fill('spoon');
+    await page.keyboard.press('Enter');
+    await saved(page, 1);
+    const kept = await area(page);
+    await server.restart();
+    await page.reload();
+    await choose(page, 'coffee.png');
+    await saved(page, 1);
+    assert.equal(await page.locator('.label').inputValue(), 'spoon');
+    await page.keyboard.press('j');
+    assert.equal(await area(page), kept);
+    await page.keyboard.press('Control+z');
+    await page.waitForFunction(() => document.querySelector('.label').value === '');
+    await page.keyboard.press('Control+z');
+    await saved(page, 0);
+  });
+
+  pageTest('the command line gives the mask that the page keeps', async (page, server) => {
+    await hover(page, ...kSpoon);
+    await page.keyboard.press('2');
+    await click(page, ...kSpoon);
+    await saved(page, 1);
+    const command = await page.locator('#command').textContent();
+    const rank = Number(command.match(/\.masks\[(\d)\]/)?.[1] ?? 0);
+    const [, x, y] = command.match(/--point ([\d.]+),([\d.]+)/);
+    const report = JSON.parse(execFileSync(process.env.BECKON,
+      ['segment', 'coffee.png', '--point', `${x},${y}`, '--multimask', '--json'], { cwd: server.dir }));
+    assert.equal(report.masks[rank].area, await area(page));
+  });
+}
 
 if (!isReal) {
   pageTest('what is not acknowledged is not shown as saved', async (page, server) => {

@@ -168,11 +168,11 @@ export class Stage {
     context.setLineDash([]);
     if (!thin) {
       context.strokeStyle = strong ? '#fff' : kHalo;
-      context.lineWidth = (strong ? 5 : 3.5) * line;
+      context.lineWidth = (strong ? 4.25 : 3.5) * line;
       context.stroke(path);
     }
     context.strokeStyle = color;
-    context.lineWidth = (strong ? 2.5 : thin ? 1.25 : 1.75) * line;
+    context.lineWidth = (strong ? 2.25 : thin ? 1.25 : 1.75) * line;
     if (dashed) context.setLineDash([6 * line, 5 * line]);
     context.stroke(path);
     context.setLineDash([]);
