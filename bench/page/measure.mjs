@@ -40,7 +40,7 @@ try {
   const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
   const single = [];
   for (let i = 0; i < kMoves; ++i) {
-    await hover(page, 20 + 560 * random(), 20 + 360 * random());
+    await hover(page, 20 + 560 * random(), 20 + 360 * random(), 1);
     single.push(Number(await page.locator('#stage').getAttribute('data-latency')));
   }
   report('A move to its mask', single, { p50: 45, p95: 90 });

@@ -102,13 +102,13 @@ export async function placeOf(page, x, y) {
   return [left, top];
 }
 
-export async function moveTo(page, x, y) {
-  await page.mouse.move(...await placeOf(page, x, y), { steps: 3 });
+export async function moveTo(page, x, y, steps = 3) {
+  await page.mouse.move(...await placeOf(page, x, y), { steps });
 }
 
-export async function hover(page, x, y) {
+export async function hover(page, x, y, steps = 3) {
   const before = await drawn(page);
-  await moveTo(page, x, y);
+  await moveTo(page, x, y, steps);
   await page.waitForFunction((n) => Number(document.querySelector('#stage').dataset.drawn ?? 0) > n, before);
 }
 
