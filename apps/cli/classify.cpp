@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/fail.h"
+#include "beckon/classifier_prompt.h"
 #include "beckon/ops.h"
 #include "beckon/version.h"
 #include "beckon/zero_shot.h"
@@ -24,7 +25,8 @@ namespace {
 
 struct ClassifyArguments {
   std::vector<std::string> pictures;
-  std::string model = "clip-vit-b32";
+  std::string model;   // empty: clip-vit-b32, or the network of the prompt
+  std::string prompt;  // a file that beckon learn wrote
   std::vector<std::string> labels, templates;
   std::string labels_file;
   int64_t top = 5;
@@ -65,8 +67,16 @@ std::vector<std::string> labels_of(const ClassifyArguments& options) {
 // The labels of a model's own head, as far as they have names.
 class Judge {
  public:
-  Judge(Backbone net, const ClassifyArguments& options)
-      : net_(std::move(net)), labels_(labels_of(options)) {
+  explicit Judge(const ClassifyArguments& options) : net_(network(options)) {
+    if (prompt_) {
+      if (!options.labels.empty() || !options.labels_file.empty() || !options.templates.empty())
+        fail(Kind::usage,
+             "a prompt has its own labels: --labels, --labels-file and --template are "
+             "for classifying without one");
+      labels_ = prompt_->labels();
+      return;
+    }
+    labels_ = labels_of(options);
     if (net_.family() == "clip") {
       if (labels_.empty())
         fail(Kind::usage, "CLIP chooses among words: give them with --labels or --labels-file");
@@ -86,22 +96,32 @@ class Judge {
   }
 
   std::vector<float> operator()(const Image& image) const {
+    if (prompt_) return prompt_->classify(image);
     if (zero_shot_) return zero_shot_->classify(image);
     const NoGrad no_grad;
     const Tensor chances = softmax(net_.logits(net_.features(net_.input(image))), 1).contiguous();
     return {chances.values().begin(), chances.values().end()};
   }
   const Backbone& net() const { return net_; }
+  const std::optional<ClassifierPrompt>& prompt() const { return prompt_; }
   const std::vector<std::string>& labels() const { return labels_; }
 
  private:
+  Backbone network(const ClassifyArguments& options) {
+    if (options.prompt.empty())
+      return Backbone::load(options.model.empty() ? "clip-vit-b32" : options.model);
+    prompt_.emplace(ClassifierPrompt::load(options.prompt, options.model));
+    return prompt_->backbone();
+  }
+
+  std::optional<ClassifierPrompt> prompt_;  // before net_, which comes from it
   Backbone net_;
   std::vector<std::string> labels_;
   std::optional<ZeroShot> zero_shot_;
 };
 
 void run_classify(const ClassifyArguments& options) {
-  const Judge judge(Backbone::load(options.model), options);
+  const Judge judge(options);
   Json answers = Json::array();
   std::string text;
   size_t failed = 0;
@@ -145,7 +165,9 @@ void run_classify(const ClassifyArguments& options) {
     json["model"] = {{"name", judge.net().name()},
                      {"family", judge.net().family()},
                      {"sha256", judge.net().sha256()}};
-    if (judge.net().family() == "clip")
+    if (judge.prompt())
+      json["prompt"] = {{"file", options.prompt}, {"method", judge.prompt()->about().at("method")}};
+    else if (judge.net().family() == "clip")
       json["templates"] =
           options.templates.empty() ? ZeroShotOptions{}.templates : options.templates;
     json["pictures"] = answers;
@@ -159,20 +181,26 @@ void run_classify(const ClassifyArguments& options) {
 
 void add_classify(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
-      "classify", "Say what pictures show, out of words of yours or a model's classes");
+      "classify",
+      "Say what pictures show, out of words of yours, a model's classes or what was learned");
   command->footer(
       "beckon classify photo.jpg --labels \"a cat,a dog,a diagram\"\n"
       "beckon classify *.jpg --labels-file flowers.txt --template \"a photo of a {}, a flower.\" "
       "--json\n"
-      "beckon classify photo.jpg --model resnet50-19c8e357.pth --top 3");
+      "beckon classify photo.jpg --model resnet50-19c8e357.pth --top 3\n"
+      "beckon classify photo.jpg --prompt flowers.safetensors");
   auto options = std::make_shared<ClassifyArguments>();
   command->add_option("pictures", options->pictures, "JPEG, PNG or WebP; - is standard input")
       ->type_name("PICTURE...")
       ->required();
   command
-      ->add_option("--model", options->model,
-                   "A name of the store or the path of a checkpoint; clip-vit-b32 if not given")
+      ->add_option(
+          "--model", options->model,
+          "A name of the store or the path of a checkpoint; clip-vit-b32, or the network of "
+          "the prompt, if not given")
       ->type_name("MODEL");
+  command->add_option("--prompt", options->prompt, "A file that beckon learn wrote")
+      ->type_name("FILE");
   command->add_option("--labels", options->labels, "Words to choose from")
       ->type_name("A,B,...")
       ->delimiter(',')

@@ -113,6 +113,9 @@ std::unique_ptr<CLI::App> make_program() {
   add_convert(*program);
   add_boxes2masks(*program);
   add_classify(*program);
+  add_learn(*program);
+  add_prompt(*program);
+  add_compare(*program);
   add_eval(*program);
   add_bench(*program);
   add_doctor(*program);

@@ -308,6 +308,20 @@ TEST_F(Labelled, TellsWhichPictureIsBroken) {
   expect_error(Kind::input, "dog/b.png", [&] { data->load(1, {}); });
 }
 
+TEST(NamedData, SquaresAreMadeUpTheSameEachTime) {
+  const auto data = open_labelled_data("counting-squares:200"),
+             again = open_labelled_data("counting-squares:200");
+  EXPECT_EQ(data->of(Part::train).size(), 200u);
+  EXPECT_EQ(data->of(Part::test).size(), 40u);
+  EXPECT_EQ(data->labels.size(), 10u);
+  for (size_t i = 0; i < data->items.size(); i += 17) {
+    EXPECT_EQ(data->load(i, {}), again->load(i, {}));
+    EXPECT_EQ(data->items[i].label, again->items[i].label);
+  }
+  for (const char* name : {"counting-squares:", "counting-squares:9", "counting-squares:1e9"})
+    expect_error(Kind::usage, "expected a number of 100", [&] { open_labelled_data(name); });
+}
+
 TEST(FashionMnist, IsReadWhereDebianPutsIt) {
   const std::string folder = "/usr/share/datasets/fashion-mnist";
   if (!fs::exists(folder)) GTEST_SKIP() << "dataset-fashion-mnist is not installed";

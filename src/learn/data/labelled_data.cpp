@@ -155,6 +155,13 @@ std::vector<std::vector<std::string>> csv_rows(const std::string& text, const st
 std::unique_ptr<LabelledData> open_labelled_data(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) {
+    if (auto by_name = named_data(path)) {
+      by_name->name = by_name->source = path;
+      check_data(*by_name);
+      return by_name;
+    }
+  }
   if (!fs::exists(status)) fail(Kind::missing, "{}: there is no such file or folder", path);
   std::unique_ptr<LabelledData> data;
   if (fs::is_directory(status)) {

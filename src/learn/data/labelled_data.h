@@ -48,6 +48,9 @@ class LabelledData {
 //   wilds    metadata.csv of Camelyon17 or iWildCam, rgb_metadata.csv of FMoW
 //   clevr    scenes/CLEVR_train_scenes.json and images/: how many objects there are
 //   csv      labels.csv
+// a name: "fashion-mnist" (Debian's dataset-fashion-mnist), "counting-squares" or
+// "counting-squares:N" (see learn/methods/counting_squares.h; N pictures to learn from, 5000 if not
+// said, and a fifth as many to test);
 // or a file: a table (.csv with a header of path or image, label or class, perhaps split; or two
 // columns without a header), a list (.txt), a split (.json).
 //
@@ -114,6 +117,8 @@ std::unique_ptr<LabelledData> split_data(const std::filesystem::path& folder);
 std::unique_ptr<LabelledData> wilds_data(const std::filesystem::path& folder);
 std::unique_ptr<LabelledData> clevr_data(const std::filesystem::path& folder);
 std::unique_ptr<LabelledData> class_folders(const std::filesystem::path& folder);
+// By name; null for other paths.
+std::unique_ptr<LabelledData> named_data(const std::string& name);
 // Of single files.
 std::unique_ptr<LabelledData> csv_file(const std::filesystem::path& file);
 std::unique_ptr<LabelledData> list_file(const std::filesystem::path& file);
