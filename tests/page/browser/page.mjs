@@ -70,6 +70,7 @@ export async function start(options = {}) {
 export async function openPage(browser, url, { name = 'coffee.png', context: contextOptions = {} } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, acceptDownloads: true, ...contextOptions });
   const page = await context.newPage();
+  page.setDefaultTimeout(60000); // other work on the machine makes tests slow, not wrong
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(String(error)));
   page.on('console', (message) => {

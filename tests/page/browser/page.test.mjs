@@ -20,7 +20,7 @@ after(() => browser.close());
 
 // A server and a page of its own for each test; errors of the page fail it.
 function pageTest(name, work, options = {}) {
-  test(name, { timeout: 60000 }, async (t) => {
+  test(name, { timeout: 240000 }, async (t) => {
     const server = await start(options.server);
     try {
       const page = await openPage(browser, server.url, options.page);
@@ -139,7 +139,7 @@ pageTest('pixels are repaired with brush and eraser', async (page) => {
 
 pageTest('everything is shown to pick from', async (page) => {
   await page.keyboard.press('g');
-  await page.locator('#picks').waitFor({ state: 'visible', timeout: 50000 });
+  await page.locator('#picks').waitFor({ state: 'visible', timeout: 200000 });
   const count = Number((await page.locator('#picks-count').textContent()).split(' ')[0]);
   assert.ok(count >= 3);
   assert.ok(await painted(page, 'masks', 0, 0, 600, 400) > 0.02);
