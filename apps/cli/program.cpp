@@ -107,6 +107,7 @@ std::unique_ptr<CLI::App> make_program() {
   add_segment(*program);
   add_annotate(*program);
   add_serve(*program);
+  add_annotations(*program);
   add_embed(*program);
   add_cache(*program);
   add_models(*program);

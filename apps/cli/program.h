@@ -20,6 +20,7 @@ int run_program(int argc, const char* const* argv);
 void add_segment(CLI::App& program);
 void add_annotate(CLI::App& program);
 void add_serve(CLI::App& program);
+void add_annotations(CLI::App& program);
 void add_embed(CLI::App& program);
 void add_cache(CLI::App& program);
 void add_convert(CLI::App& program);

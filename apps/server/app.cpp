@@ -1,8 +1,11 @@
 #include "app.h"
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 #include "guard.h"
+#include "models/sam/seen.h"
 
 namespace beckon::server {
 namespace {
@@ -30,6 +33,9 @@ App::App(ServeOptions wanted)
   add_image_routes(*this);
   add_segment_routes(*this);
   add_job_routes(*this);
+  add_annotation_routes(*this);
+  add_export_routes(*this);
+  add_compat_routes(*this);
 }
 
 App::~App() { stop(); }
@@ -64,6 +70,7 @@ void App::stop() {
   jobs.cancel_all();
   worker.stop();
   files.stop();
+  slow.stop();
   if (scanner.joinable()) scanner.join();
 }
 
@@ -83,6 +90,24 @@ Photo App::photo(const std::string& id) const {
   auto photo = photos.find(id);
   if (!photo) throw HttpError(404, "no-image", "there is no image with this id");
   return std::move(*photo);
+}
+
+AnnotationStore* App::store(bool make) {
+  std::lock_guard lock(store_mutex_);
+  if (store_) return store_.get();
+  const std::string path = AnnotationStore::path_in(options.folder, make);
+  if (!make && !std::filesystem::exists(path)) return nullptr;
+  store_ = std::make_unique<AnnotationStore>(path, true);
+  return store_.get();
+}
+
+int64_t App::objects_of(const std::string& photo) {
+  try {
+    const AnnotationStore* found = store(false);
+    return found == nullptr ? 0 : found->count(photo);
+  } catch (const Error&) {
+    return 0;  // whoever asks for the annotations themselves is told why
+  }
 }
 
 Embedding App::embedding_of(const Photo& photo) {
@@ -120,7 +145,11 @@ std::shared_ptr<Job> App::embed(const Photo& photo) {
     if (found != embedding_.end() && !found->second->ended()) return found->second;
   }
   auto job = compute("embedding", [this, photo](Job&) {
-    embedding_of(photo);
+    // The decoder keeps some of its work with the embedding: done now, the first prompt is as quick
+    // as the others.
+    const Embedding made = embedding_of(photo);
+    const ObjectQuery first{{Point{0, 0}}, {}};
+    static_cast<void>(made.seen().segment(std::span(&first, 1), {}, sam::DecoderForm::few));
     return std::string("{\"ready\":true}");
   });
   std::lock_guard lock(mutex_);

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "annotation_store.h"
 #include "beckon/embedding_cache.h"
 #include "beckon/sam.h"
 #include "embeddings.h"
@@ -42,6 +43,12 @@ struct App {
   // The photo, or HttpError 404.
   Photo photo(const std::string& id) const;
 
+  // The folder's annotations. Without `make`, nullptr as long as there are none; with it they are
+  // begun. Throws as AnnotationStore does.
+  AnnotationStore* store(bool make);
+  // Objects of a photo, for lists: 0 if the store cannot be read.
+  int64_t objects_of(const std::string& photo);
+
   // On the worker's thread: from memory, the cache or the model.
   Embedding embedding_of(const Photo& photo);
 
@@ -68,12 +75,15 @@ struct App {
   mutable std::mutex mutex_;
   std::shared_ptr<const Sam> model_;
   std::optional<Failure> failure_;
+  std::mutex store_mutex_;
+  std::unique_ptr<AnnotationStore> store_;
   std::unordered_map<std::string, std::shared_ptr<Job>> embedding_;  // by photo, that are not ended
 
  public:
   // Threads last: they use what stands above.
   Worker worker;
   Tasks files{512};
+  Tasks slow{16};  // exports
   std::thread scanner;
 };
 
@@ -84,6 +94,9 @@ void add_page_routes(App& app);
 void add_image_routes(App& app);
 void add_segment_routes(App& app);
 void add_job_routes(App& app);
+void add_annotation_routes(App& app);
+void add_export_routes(App& app);
+void add_compat_routes(App& app);
 void add_info_routes(App& app);
 
 // 202 with the job and where to find it.

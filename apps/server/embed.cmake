@@ -1,4 +1,4 @@
-# cmake -DFOLDER=... -DOUTPUT=... -P embed.cmake: the files of a folder as C++ arrays.
+# cmake -DFOLDER=... -DOPENAPI=... -DOUTPUT=... -P embed.cmake: the files of a folder, and one more, as C++ arrays.
 file(GLOB_RECURSE files RELATIVE ${FOLDER} ${FOLDER}/*)
 list(SORT files)
 set(arrays "")
@@ -13,6 +13,8 @@ foreach(file ${files})
   string(APPEND table "    {\"${file}\", {kFile${number}, ${length}}},\n")
   math(EXPR number "${number} + 1")
 endforeach()
+file(READ ${OPENAPI} hex HEX)
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" openapi "${hex}")
 file(WRITE ${OUTPUT} "// Made by embed.cmake.
 #include \"page.h\"
 
@@ -26,6 +28,7 @@ ${table}};
 }  // namespace
 
 std::span<const EmbeddedFile> embedded_files() { return kFiles; }
+std::string_view embedded_openapi() { return \"${openapi}\"; }
 
 }  // namespace beckon::server
 ")

@@ -468,7 +468,6 @@ class HttpServer::Impl::Session : public std::enable_shared_from_this<Session> {
 
   void write_events() {
     writing_ = true;
-    stream_.expires_after(server_.limits.body);
     net::async_write(stream_.socket(), net::buffer(events_waiting_.front()),
                      [self = shared_from_this()](error_code error, size_t) {
                        self->writing_ = false;

@@ -18,6 +18,8 @@ struct EmbeddedFile {
   std::string_view bytes;
 };
 std::span<const EmbeddedFile> embedded_files();
+// apps/server/openapi.json
+std::string_view embedded_openapi();
 
 class Page {
  public:

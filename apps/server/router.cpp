@@ -41,7 +41,8 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
     match.allowed += (match.allowed.empty() ? "" : ", ") + route.method;
     if (route.method == "GET") match.allowed += ", HEAD";
   }
-  if (match.allowed.empty() && wanted == "GET" && fallback_.handle && !path.starts_with("/v1/"))
+  if (wanted == "GET" && (match.allowed.empty() || path == "/") && fallback_.handle &&
+      !path.starts_with("/v1/"))
     match.route = &fallback_;
   return match;
 }

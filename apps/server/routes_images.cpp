@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kMostUpload = uint64_t{64} << 20;
 
-Json image_json(const App& app, const Photo& photo) {
+Json image_json(App& app, const Photo& photo) {
   return {{"id", photo.id},
           {"name", photo.name},
           {"type", photo.type},
@@ -19,10 +19,10 @@ Json image_json(const App& app, const Photo& photo) {
           {"height", photo.size.height},
           {"bytes", photo.bytes},
           {"embedded", app.embeddings.contains(photo.id)},
-          {"objects", 0}};
+          {"objects", app.objects_of(photo.id)}};
 }
 
-Response list_images(const App& app, const Request& request) {
+Response list_images(App& app, const Request& request) {
   const int64_t limit = query_integer(request, "limit", 100, 1, 1000);
   const std::string* after = request.parameter("after");
   bool more = false;

@@ -35,7 +35,7 @@ Response models(const App& app) {
 }
 
 // Prometheus' text form.
-Response metrics(const App& app, uint64_t connections) {
+Response metrics(const App& app) {
   const Worker::Counts counts = app.worker.counts();
   const double up =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - app.started).count();
@@ -54,7 +54,7 @@ Response metrics(const App& app, uint64_t connections) {
       counts.replaced);
   add("waiting", "gauge", "Prompts and tasks that wait", counts.waiting);
   add("embeddings", "gauge", "Embeddings in memory", app.embeddings.size());
-  add("photos", "gauge", "Photos that are known", connections);
+  add("photos", "gauge", "Photos that are known", app.photos.size());
   return response;
 }
 
@@ -67,11 +67,14 @@ void add_info_routes(App& app) {
   app.router.add(
       {"GET", "/v1/models", BodyKind::none, 0,
        [&app](Request&&, const auto&, const Responder& answer) { answer(models(app)); }});
+  app.router.add({"GET", "/v1/openapi.json", BodyKind::none, 0,
+                  [](Request&&, const auto&, const Responder& answer) {
+                    answer(json_response(200, std::string(embedded_openapi())));
+                  }});
   if (app.options.metrics)
-    app.router.add({"GET", "/v1/metrics", BodyKind::none, 0,
-                    [&app](Request&&, const auto&, const Responder& answer) {
-                      answer(metrics(app, app.photos.size()));
-                    }});
+    app.router.add(
+        {"GET", "/v1/metrics", BodyKind::none, 0,
+         [&app](Request&&, const auto&, const Responder& answer) { answer(metrics(app)); }});
 }
 
 void add_page_routes(App& app) {

@@ -1,0 +1,26 @@
+// What is known of one object, as JSON in requests, in the store and in answers.
+#pragma once
+
+#include <string>
+
+#include "annotation_store.h"
+#include "fields.h"
+
+namespace beckon::server {
+
+// A whole state from a request's members; what is missing gets its default, box and area are worked
+// out. HttpError 422 with the place.
+Json read_state(const Json& body, ImageSize size);
+// The same where `patch` (RFC 7396: null removes) changes a state that is there.
+Json patched_state(const Json& state, const Json& patch, ImageSize size);
+// "who" of a request, else the state's origin.
+std::string who_of(const Json& body, const Json& state);
+
+// The state with id, image, version, created, modified.
+Json annotation_json(const StoredAnnotation& annotation);
+std::string etag_of(const StoredAnnotation& annotation);
+
+// "2026-03-14T15:09:26.535Z"
+std::string utc_text(int64_t ms);
+
+}  // namespace beckon::server
