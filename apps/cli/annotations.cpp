@@ -65,7 +65,7 @@ void run_export(const AnnotationsArguments& arguments) {
   options.polygons = arguments.polygons;
   {
     const HoldInterrupts hold;
-    options.accept = [] { return !interrupted(); };
+    options.accept = [](int64_t, int64_t) { return !interrupted(); };
     write_annotations(data, arguments.output, arguments.format, options, &notices);
     stop_if_interrupted();
   }

@@ -44,7 +44,7 @@ std::string make_export(App& app, const Job& job, const std::string& format, boo
   FormatNotices notices;
   WriteAnnotationsOptions options;
   options.polygons = polygons;
-  options.accept = [&] { return !job.cancelled(); };
+  options.accept = [&](int64_t, int64_t) { return !job.cancelled(); };
   write_annotations(data, path.string(), format, options, &notices);
   Json notes = Json::array();
   for (const auto& notice : notices.list()) notes.push_back(notice.text());
