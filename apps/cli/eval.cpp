@@ -7,8 +7,10 @@
 
 #include "base/fail.h"
 #include "beckon/evaluation.h"
+#include "beckon/segment_prompt.h"
 #include "beckon/store.h"
 #include "beckon/version.h"
+#include "cached_encoding.h"
 #include "json.h"
 #include "picture_progress.h"
 #include "program.h"
@@ -26,6 +28,9 @@ struct EvalArguments {
   EvaluationOptions evaluation;
   bool without_boxes = false;
   bool json = false, each = false;
+  std::string prompt;  // a learned one; empty: clicks and boxes
+  std::string label;
+  bool with_label = false;
 };
 
 // 0.9 -> "NoC@90", 0.875 -> "NoC@87.5"
@@ -180,6 +185,67 @@ void say_what_was_left_out(const SegmentationReport& report) {
     say(fmt::format("failed: {} more, see --json", failed - kFailedPhotosShown));
 }
 
+// A learned prompt instead of clicks and boxes.
+void run_eval_prompt(const EvalArguments& options) {
+  if (options.data.size() != 1) fail(Kind::usage, "--prompt goes with one --data");
+  ExampleSelection selection{.annotations = options.evaluation.annotations,
+                             .masks = options.evaluation.masks,
+                             .most_pictures = options.evaluation.most_pictures,
+                             .max_pixels = options.evaluation.max_pixels,
+                             .skip_broken = true};
+  selection.encode = [](const Sam& sam, const Image& image) {
+    return encode(sam, image, {}).embedding;
+  };
+  const Sam sam = Sam::load(options.model);
+  const SegmentPrompt prompt = SegmentPrompt::load(sam, options.prompt);
+  const auto label = prompt.about().find("label");
+  selection.label = options.with_label              ? options.label
+                    : label != prompt.about().end() ? label->second
+                                                    : "";
+  SegmentPromptScores scores;
+  {
+    PictureProgress progress;
+    scores = evaluate_segment_prompt(sam, prompt, options.data.front(), selection,
+                                     [&](int64_t done, int64_t total) {
+                                       progress.update(done, total, done);
+                                       return true;
+                                     });
+  }
+  for (const PictureFailure& failure : scores.failures) say("failed: " + failure.message);
+  if (options.json) {
+    Json failures = Json::array();
+    for (const PictureFailure& failure : scores.failures)
+      failures.push_back({{"picture", failure.picture},
+                          {"kind", kind_name(failure.kind)},
+                          {"message", failure.message}});
+    Json report = {{"version", version()},
+                   {"model", {{"name", options.model}, {"sha256", Store().sha256(options.model)}}},
+                   {"prompt", options.prompt},
+                   {"data", options.data.front()},
+                   {"label", selection.label},
+                   {"pictures", scores.pictures.size()},
+                   {"miou", scores.miou},
+                   {"pooled_iou", scores.pooled_iou},
+                   {"failures", failures}};
+    if (options.each) {
+      Json& each = report["each"] = Json::array();
+      for (const PromptPictureScore& picture : scores.pictures)
+        each.push_back({{"picture", picture.picture},
+                        {"iou", picture.iou},
+                        {"area", picture.area},
+                        {"true_area", picture.true_area}});
+    }
+    print(text_of(report));
+  } else {
+    print(table({{"data", "pictures", "mIoU", "pooled IoU"},
+                 {on_one_line(options.data.front()), std::to_string(scores.pictures.size()),
+                  fmt::format("{:.3f}", scores.miou), fmt::format("{:.3f}", scores.pooled_iou)}}));
+  }
+  if (!scores.failures.empty())
+    fail(Kind::input, "{} of {} pictures failed; the rest is measured", scores.failures.size(),
+         scores.failures.size() + scores.pictures.size());
+}
+
 void run_eval(const EvalArguments& given) {
   EvalArguments options = given;
   EvaluationOptions& evaluation = options.evaluation;
@@ -188,6 +254,9 @@ void run_eval(const EvalArguments& given) {
                      : options.masks == "objects" ? MaskKind::objects
                                                   : MaskKind::automatic;
   if (options.each && !options.json) fail(Kind::usage, "--each is for --json");
+  if (options.with_label && options.prompt.empty())
+    fail(Kind::usage, "--label needs --prompt with a learned prompt");
+  if (!options.prompt.empty()) return run_eval_prompt(options);
   if (!evaluation.annotations.empty() && options.data.size() != 1)
     fail(Kind::usage, "--annotations goes with one --data");
   SegmentationReport report;
@@ -224,7 +293,8 @@ void add_eval_segment(CLI::App& eval) {
       "beckon eval segment --data photos_and_masks\n"
       "beckon eval segment --data coco --annotations coco/annotations/val2017.json "
       "--pictures 100\n"
-      "beckon eval segment --data berkeley --data grabcut --json > scores.json");
+      "beckon eval segment --data berkeley --data grabcut --json > scores.json\n"
+      "beckon eval segment --data others --prompt mine.safetensors");
   auto options = std::make_shared<EvalArguments>();
   EvaluationOptions& evaluation = options->evaluation;
   command
@@ -270,13 +340,26 @@ void add_eval_segment(CLI::App& eval) {
                    "Only the first N pictures of each data set")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
+  command
+      ->add_option("--prompt", options->prompt,
+                   "Measure this learned prompt instead of clicks and boxes")
+      ->type_name("FILE");
+  const CLI::Option* label =
+      command
+          ->add_option(
+              "--label", options->label,
+              "With --prompt: the category that is meant, if not the one it was learned of")
+          ->type_name("NAME");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->add_flag("--each", options->each, "With --json: every object, its clicks and IoUs");
   command
       ->add_option("--max-pixels", evaluation.max_pixels,
                    "The largest picture to read, width times height; 100000000 if not given")
       ->type_name("N");
-  command->callback([options] { run_eval(*options); });
+  command->callback([options, label] {
+    options->with_label = label->count() > 0;
+    run_eval(*options);
+  });
 }
 
 }  // namespace

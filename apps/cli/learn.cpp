@@ -73,16 +73,22 @@ void add_learn(CLI::App& program) {
       "beckon learn --method vpt-deep --backbone vit-b16 --data flowers -o flowers.safetensors\n"
       "beckon learn --method linear --backbone mobile-sam --input 224 --data fashion-mnist -o "
       "f.st\n"
-      "beckon classify new.jpg --prompt flowers.safetensors");
+      "beckon classify new.jpg --prompt flowers.safetensors\n"
+      "beckon learn --task segment --data mine -o mine.safetensors\n"
+      "beckon segment new.jpg --prompt mine.safetensors -o mask.png");
   auto a = std::make_shared<LearnArguments>();
   command
-      ->add_option("--task", a->task,
-                   "What is to be learned: classify, telling your classes of pictures apart")
+      ->add_option(
+          "--task", a->task,
+          "What is to be learned: classify, telling your classes of pictures apart (if not "
+          "given), or segment, things like those in a few photos with masks")
       ->type_name("TASK")
-      ->check(CLI::IsMember({"classify"}));
+      ->check(CLI::IsMember({"classify", "segment"}));
   command
-      ->add_option("--data", a->data,
-                   "A folder for each class, MNIST, CIFAR, lists, tables: see docs/learn.md")
+      ->add_option(
+          "--data", a->data,
+          "classify: a folder for each class, MNIST, CIFAR, lists, tables; segment: a folder "
+          "with images and masks, or COCO's JSON")
       ->type_name("DIR")
       ->required();
   command->add_option("-o,--output", a->output, "Write the prompt here")
@@ -103,10 +109,14 @@ void add_learn(CLI::App& program) {
   command->add_flag("--skip-broken", a->skip_broken,
                     "Leave pictures out that cannot be read, and say which");
   command->add_flag("--json", a->json, "Print one JSON object: scores, options, times");
+  const LearnSegment segment(*command);
   const LearnClassify classify(*command);
-  command->callback([a, classify] {
+  command->callback([a, segment, classify] {
     check_learn(*a);
-    classify.run(*a);
+    if (a->task == "segment")
+      segment.run(*a);
+    else
+      classify.run(*a);
   });
 }
 

@@ -32,6 +32,16 @@ struct LearnArguments {
 };
 
 // A task adds its own options, in a group of its name, and runs with both.
+class LearnSegment {
+ public:
+  explicit LearnSegment(CLI::App& command);
+  void run(const LearnArguments& arguments) const;
+
+ private:
+  struct Options;
+  std::shared_ptr<Options> options_;
+};
+
 class LearnClassify {
  public:
   // Options that the command has already are taken as they are: make it after the other tasks.

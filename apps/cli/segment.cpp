@@ -21,6 +21,7 @@
 #include "everything.h"
 #include "files.h"
 #include "json.h"
+#include "learned_prompt.h"
 #include "program.h"
 #include "prompt_arguments.h"
 #include "terminal.h"
@@ -31,7 +32,10 @@ namespace {
 constexpr const char* kUsualModel = "mobile-sam";
 
 struct SegmentArguments {
-  std::string photo;
+  std::vector<std::string> photos;
+  std::string photo;  // the only one, but for learned prompts
+  bool instances = false, parts = false;
+  int64_t min_area = 1;
   std::string model;  // empty: the recipe's, else kUsualModel
   PromptArguments prompts;
   CacheArguments cache;
@@ -335,10 +339,47 @@ bool ran_everything(const SegmentArguments& options, const Request& request) {
   return true;
 }
 
+// --prompt with a file that was learned. Returns false if it is none.
+bool ran_learned_prompt(const SegmentArguments& options) {
+  const PromptArguments& p = options.prompts;
+  if (!is_learned_prompt(p.file)) {
+    if (options.photos.size() > 1)
+      fail(Kind::usage,
+           "several photos: --prompt with a learned prompt is needed, prompts with "
+           "places are of one photo");
+    const char* other = options.instances ? "--instances" : options.parts ? "--parts" : nullptr;
+    if (other) fail(Kind::usage, "{} needs --prompt with a learned prompt", other);
+    return false;
+  }
+  const char* other = !p.points.empty()        ? "--point"
+                      : !p.backgrounds.empty() ? "--background"
+                      : !p.boxes.empty()       ? "--box"
+                      : !p.mask.empty()        ? "--mask"
+                      : options.multimask      ? "--multimask"
+                      : options.single         ? "--single"
+                      : options.everything     ? "--everything"
+                                               : nullptr;
+  if (other) fail(Kind::usage, "{} does not go with a learned prompt", other);
+  run_learned_prompt({.photos = options.photos,
+                      .model = options.model.empty() ? kUsualModel : options.model,
+                      .prompt = p.file,
+                      .instances = options.instances,
+                      .parts = options.parts,
+                      .min_area = options.min_area,
+                      .output = options.output,
+                      .format = options.format,
+                      .json = options.json,
+                      .max_pixels = options.max_pixels,
+                      .cache = options.cache});
+  return true;
+}
+
 void run_segment(SegmentArguments options) {
+  if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
+  if (ran_learned_prompt(options)) return;
+  options.photo = options.photos.front();
   if (options.photo == "-" && options.prompts.file == "-")
     fail(Kind::usage, "the photo and --prompt cannot both come from standard input");
-  if (options.max_pixels < 1) fail(Kind::usage, "--max-pixels must be at least 1");
   const bool no_file = options.everything && options.prompts.file.empty();
   Request request;
   if (!no_file) request = read_request(options.prompts);
@@ -379,9 +420,12 @@ void add_segment(CLI::App& program) {
       "beckon segment truck.jpg --box 425,600,700,875 --background 575,750 --format overlay -o "
       "see.png\n"
       "beckon segment truck.jpg --point 500,375 --json\n"
+      "beckon segment a.jpg b.jpg --prompt mine.safetensors -o masks\n"
       "beckon segment truck.jpg --everything -o all.png");
   auto options = std::make_shared<SegmentArguments>();
-  command->add_option("PHOTO", options->photo, "JPEG, PNG or WebP; - is standard input")
+  command
+      ->add_option("PHOTO", options->photos,
+                   "JPEG, PNG or WebP; - is standard input. With a learned prompt: one or more")
       ->required();
   command
       ->add_option("--model", options->model,
@@ -397,8 +441,19 @@ void add_segment(CLI::App& program) {
       ->add_option("--mask", options->prompts.mask,
                    "A picture that is white about where the object is, of the size of the photo")
       ->type_name("FILE");
-  command->add_option("--prompt", options->prompts.file, "Prompts as JSON; - is standard input")
+  command
+      ->add_option("--prompt", options->prompts.file,
+                   "Prompts as JSON, - is standard input; or what beckon learn wrote")
       ->type_name("FILE");
+  command->add_flag("--instances", options->instances,
+                    "With a learned prompt: things one by one, by falling score");
+  command->add_flag("--parts", options->parts,
+                    "With a learned prompt: connected parts of the mask one by one");
+  command
+      ->add_option("--smallest", options->min_area,
+                   "With a learned prompt: leave out what has fewer pixels")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   CLI::Option* multimask =
       command->add_flag("--multimask", options->multimask, "Three readings of every object");
   command

@@ -245,7 +245,7 @@ TEST(Segment, WrongArgumentsAreCode2) {
       {{"--point", "1,1", "-o", "-", "--json"}, "cannot both have standard output"},
       {{"--point", "1,1", "--format", "polygon", "--json"}, "cannot both have standard output"},
       {{"--point", "1,1", "--max-pixels", "0"}, "--max-pixels"},
-      {{"--point", "1,1", "second.png"}, "unexpected argument 'second.png'"},
+      {{"--point", "1,1", "second.png"}, "several photos"},
       {{"--pint", "1,1"}, "did you mean '--point'?"},
       // A point that is in neither box belongs to no object.
       {{"--box", "0,0,9,9", "--box", "20,0,29,9", "--point", "300,300"}, ""},

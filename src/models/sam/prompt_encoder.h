@@ -38,6 +38,8 @@ class PromptEncoder {
   Tensor dense(const Tensor& masks) const;
   // Stands for "no mask": [1,1,1,C], the same at every place.
   Tensor no_mask() const;
+  // The token that fills up a list of points: [1,C].
+  const Tensor& not_a_point() const { return not_a_point_; }
 
   // The code of the grid's places, for the decoder: [1,h,w,C].
   const Tensor& grid_code() const { return grid_code_; }
