@@ -194,7 +194,7 @@ void add_compare(CLI::App& program) {
       "compare", "Learn one task by several methods and print the table of the VPT paper");
   command->footer(
       "beckon compare --methods linear,vpt-deep,full --backbone vit-b16 --data flowers\n"
-      "beckon compare --methods vpt-shallow,bias --backbone swin-b --data a --data b --seeds 5 "
+      "beckon compare --methods vpt-shallow,bias --backbone swin-b --data a --data b "
       "-o table.md");
   auto a = std::make_shared<CompareArguments>();
   const auto list = [](CLI::Option* option) {
