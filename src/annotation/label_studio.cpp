@@ -194,16 +194,64 @@ AnnotationShape shape_of(const std::string& type, const Json& value, ImageSize s
   return {};
 }
 
-// What the tools put around the name of an uploaded file is kept; only the path of the server goes.
-std::string file_of(const Json& task, size_t number) {
-  const Json* data = find(task, "data");
-  if (!data) return fmt::format("task-{}", number);
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+std::string without_percent_codes(std::string_view text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+    if (low >= 0) i += 2;
+    result += low >= 0 ? static_cast<char>(16 * high + low) : text[i];
+  }
+  return result;
+}
+
+// The file that an address of Label Studio's server or of a store stands for:
+// '/data/upload/1/a.jpg' is a.jpg, '/data/local-files/?d=a/b.jpg' is a/b.jpg, 's3://bucket/a/b.jpg'
+// is a/b.jpg. What uploads put before a name is kept, it cannot be told from the name. Other names
+// are as they are.
+std::string file_behind(const std::string& address) {
+  constexpr std::string_view kUpload = "/data/upload/", kLocal = "/data/local-files/?d=";
+  const size_t scheme = address.find("://");
+  const bool has_scheme = scheme != std::string::npos && scheme > 0 && scheme < 10;
+  std::string path = address;
+  if (has_scheme) {
+    const size_t host = address.find('/', scheme + 3);
+    if (host == std::string::npos) return address;
+    path = address.substr(host);
+  }
+  if (path.rfind(kLocal, 0) == 0) {
+    path = without_percent_codes(std::string_view(path).substr(kLocal.size()));
+  } else if (path.rfind(kUpload, 0) == 0) {
+    path = path.substr(0, path.find_first_of("?#"));
+    path = without_percent_codes(std::string_view(path).substr(path.rfind('/')));
+  } else if (has_scheme) {
+    path = without_percent_codes(path.substr(0, path.find_first_of("?#")));
+  } else {
+    return address;
+  }
+  path.erase(0, path.find_first_not_of('/'));
+  return path.empty() || path.back() == '/' ? address : path;
+}
+
+// Which key of a task's data names the photo; empty if none does.
+std::string photo_key(const Json& data) {
   for (const char* key : {"image", "img", "photo", "url"})
-    if (const Json* file = find(*data, key); file && file->is_string())
-      return file->get<std::string>();
-  for (const Json& value : *data)
-    if (value.is_string()) return value.get<std::string>();
-  return fmt::format("task-{}", number);
+    if (const Json* file = find(data, key); file && file->is_string()) return key;
+  for (const auto& [key, value] : data.items())
+    if (value.is_string()) return key;
+  return {};
+}
+
+std::string file_of(const Json& task, size_t number) {
+  const Json& data = task["data"];
+  const std::string key = photo_key(data);
+  return key.empty() ? fmt::format("task-{}", number) : file_behind(data[key].get<std::string>());
 }
 
 void read_results(const Json& holder, size_t index, bool predicted, Dataset& data,

@@ -130,6 +130,36 @@ TEST_F(OtherTools, GeoJsonWithoutSizesAndLabelsBecomesCocoThatReadersTake) {
   EXPECT_EQ(back.annotations.at(0).category, 0);
 }
 
+TEST_F(OtherTools, LabelStudiosAddressesStandForFiles) {
+  const auto task = [](const std::string& image) {
+    return R"({"data": {"image": ")" + image +
+           R"("}, "annotations": [{"result": [{"type": "polygonlabels",
+      "original_width": 40, "original_height": 20,
+      "value": {"points": [[10, 10], [50, 10], [50, 50]], "polygonlabels": ["cat"]}}]}]})";
+  };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"/data/upload/1/ab12-photo.jpg", "ab12-photo.jpg"},
+      {"/data/local-files/?d=folder/photo%201.jpg", "folder/photo 1.jpg"},
+      {"s3://bucket/dir/photo.jpg", "dir/photo.jpg"},
+      {"http://host:8080/data/upload/7/a.png?token=1", "a.png"},
+      {"https://host/dir/a.png?width=3#x", "dir/a.png"},
+      {"/home/me/a.png", "/home/me/a.png"},
+      {"dir/100%.png", "dir/100%.png"},
+      {"http://host", "http://host"}};
+  std::string tasks;
+  for (const auto& [address, file] : cases) tasks += (tasks.empty() ? "[" : ",") + task(address);
+  dir.write("tasks.json", tasks + "]");
+  const Dataset data = read("tasks.json");
+  ASSERT_EQ(data.images.size(), cases.size());
+  for (size_t i = 0; i < cases.size(); ++i) EXPECT_EQ(data.images[i].file, cases[i].second);
+  // Label Studio gets its own addresses back.
+  write(data, "again.json", "label-studio");
+  const std::vector<uint8_t> bytes = read_bytes(dir / "again.json");
+  const std::string again(bytes.begin(), bytes.end());
+  for (const auto& [address, file] : cases)
+    EXPECT_NE(again.find('"' + address + '"'), std::string::npos) << address;
+}
+
 TEST_F(OtherTools, AFolderOfPhotosIsNoDataSet) {
   for (const char* name : {"coffee.png", "chelsea.png"})
     fs::copy_file(fs::path(BECKON_SOURCE_DIR) / "examples/photos" / name, dir / name);
