@@ -33,8 +33,8 @@ struct Contents {
   std::vector<std::string> files;
 };
 
-// More than any published model has by a factor of ten, and few enough to index in 64 MiB.
-inline constexpr size_t kMaxTensors = 100'000;
+// Several times what any published vision model has, and few enough to be refused at once.
+inline constexpr size_t kMaxTensors = 20'000;
 inline constexpr size_t kMaxNameLength = 1024;
 
 // The bytes tensors of a file may have together. Deflated members and broadcast tensors make small
