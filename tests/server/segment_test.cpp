@@ -137,7 +137,8 @@ TEST(ServerSegment, TakesEveryKindOfPrompt) {
   const Reply reply = server.post(path, {{"prompts", prompts}, {"multimask", false}});
   ASSERT_EQ(reply.status, 200) << reply.body;
   ASSERT_EQ(reply.json().at("results").size(), prompts.size());
-  for (const Json& result : reply.json().at("results")) EXPECT_EQ(result.at("masks").size(), 1u);
+  const Json results = reply.json().at("results");
+  for (const Json& result : results) EXPECT_EQ(result.at("masks").size(), 1u);
 }
 
 TEST(ServerSegment, AnswersDoNotDependOnCompany) {
