@@ -220,7 +220,9 @@ TEST_F(AnnotateCommand, CtrlCEndsAtOnceWithCode130AndLeavesNothingHalfWritten) {
   for (int i = 0; i < 3000; ++i)
     fs::create_hard_link(photos() + "/0.png", photos() + "/x" + std::to_string(i) + ".png");
   options_.signal = SIGINT;
-  options_.signal_after = std::chrono::milliseconds(400);
+  options_.signal_when = [&] {
+    return fs::exists(out() + "/results") && !fs::is_empty(out() + "/results");
+  };
   const auto start = std::chrono::steady_clock::now();
   expect_complaint(run(), 130, "interrupted");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
@@ -239,7 +241,7 @@ TEST_F(AnnotateCommand, CtrlCEndsAtOnceWithCode130AndLeavesNothingHalfWritten) {
 
 TEST_F(AnnotateCommand, AWatchEndsByCtrlCWithEverythingWritten) {
   options_.signal = SIGINT;
-  options_.signal_after = std::chrono::milliseconds(5000);
+  options_.signal_when = [&] { return fs::exists(out() + "/manifest.json"); };
   const Outcome outcome = run({"--watch"});
   EXPECT_EQ(outcome.code, 130);
   EXPECT_TRUE(fs::exists(out() + "/manifest.json"));

@@ -138,14 +138,14 @@ TEST(Frame, ClosedStreamsAreNotMistakenForFiles) {
 TEST(Frame, InterruptedIsCode130) {
   // An npm that takes its time: the pull is under way when the signal comes.
   const TempDir folder;
-  const std::string npm = folder.write("npm", "#!/bin/sh\nexec sleep 60\n");
+  const std::string npm = folder.write("npm", "#!/bin/sh\n: >\"$0.runs\"\nexec sleep 60\n");
   std::filesystem::permissions(npm, std::filesystem::perms::owner_all);
   for (const int signal : {SIGINT, SIGTERM}) {
     const Outcome outcome =
         run_beckon({"models", "pull", "mobile-sam"},
                    {.set = {{"PATH", folder.path().string() + ":/usr/bin:/bin"}},
                     .signal = signal,
-                    .signal_after = std::chrono::milliseconds(500),
+                    .signal_when = [&] { return std::filesystem::remove(npm + ".runs"); },
                     .timeout = std::chrono::seconds(20)});
     expect_complaint(outcome, 130, "");
   }

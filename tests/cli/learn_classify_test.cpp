@@ -115,7 +115,9 @@ TEST_F(LearnClassify, CtrlCLeavesACheckpointAndNoPrompt) {
   Arguments words = learn("vpt-deep", "p.safetensors", {"--checkpoint", folder_ / "c"});
   *(std::find(words.begin(), words.end(), "--epochs") + 1) = "100000";
   const Outcome outcome =
-      run_beckon(words, {.signal = SIGINT, .signal_after = std::chrono::milliseconds(1500)});
+      run_beckon(words, {.signal = SIGINT, .signal_when = [&] {
+                           return fs::exists(folder_ / "c") && !fs::is_empty(folder_ / "c");
+                         }});
   EXPECT_EQ(outcome.code, 130) << outcome.err;
   EXPECT_TRUE(fs::exists(folder_ / "c"));
   EXPECT_FALSE(fs::exists(folder_ / "p.safetensors"));

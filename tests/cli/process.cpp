@@ -131,7 +131,8 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
       if (input.empty() && signalled) in.close_write();
     }
     const auto elapsed = Clock::now() - start;
-    if (!signalled && elapsed >= options.signal_after) {
+    if (!signalled && elapsed >= options.signal_after &&
+        (!options.signal_when || options.signal_when())) {
       ::kill(child, options.signal);
       signalled = true;
     }

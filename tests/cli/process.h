@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct RunOptions {
   bool close_stdout_early = false;         // the reader goes away before anything is written
   int signal = 0;                          // sent after `signal_after`
   std::chrono::milliseconds signal_after{300};
+  std::function<bool()> signal_when;  // and not before this is true: machines differ in speed
   std::chrono::seconds timeout{120};  // then it is killed and the test fails
 };
 
