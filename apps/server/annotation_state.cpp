@@ -38,7 +38,8 @@ Json read_state(const Json& body, ImageSize size) {
   const Fields fields(body, "");
   // What answers carry besides may come back in a PUT; it is worked out anew.
   fields.only({"label", "color", "hidden", "rle", "origin", "prompts", "model", "scores", "who",
-               "id", "image", "version", "box", "area", "created", "modified"});
+               "seconds", "id", "image", "version", "box", "area", "created", "modified",
+               "engine"});
   Json state;
   state["label"] = clean_text(fields, "label", kLongestLabel);
   const std::string color = fields.text("color", 7).value_or("#56b4e9");
@@ -79,7 +80,8 @@ Json read_state(const Json& body, ImageSize size) {
 
 Json patched_state(const Json& state, const Json& patch, ImageSize size) {
   const Fields fields(patch, "");
-  fields.only({"label", "color", "hidden", "rle", "origin", "prompts", "model", "scores", "who"});
+  fields.only({"label", "color", "hidden", "rle", "origin", "prompts", "model", "scores", "who",
+               "seconds"});
   Json whole = state;
   for (const char* name : kMembers) {
     const auto found = patch.find(name);
@@ -97,6 +99,11 @@ Json patched_state(const Json& state, const Json& patch, ImageSize size) {
 std::string who_of(const Json& body, const Json& state) {
   const std::string who = clean_text(Fields(body, ""), "who", kLongestName);
   return who.empty() ? state.at("origin").get<std::string>() : who;
+}
+
+std::optional<double> seconds_of(const Json& body) {
+  constexpr double kMost = 86'400;
+  return Fields(body, "").number("seconds", 0, kMost);
 }
 
 std::string utc_text(int64_t ms) {

@@ -1,6 +1,7 @@
 // What is known of one object, as JSON in requests, in the store and in answers.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "annotation_store.h"
@@ -15,6 +16,8 @@ Json read_state(const Json& body, ImageSize size);
 Json patched_state(const Json& state, const Json& patch, ImageSize size);
 // "who" of a request, else the state's origin.
 std::string who_of(const Json& body, const Json& state);
+// "seconds" of a request: how long a person worked for it. HttpError 422 unless 0 to a day.
+std::optional<double> seconds_of(const Json& body);
 
 // The state with id, image, version, created, modified.
 Json annotation_json(const StoredAnnotation& annotation);

@@ -4,13 +4,9 @@
 #include <chrono>
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-#include <sqlite3.h>
-#include <unistd.h>
-
 #include "base/fail.h"
-#include "base/output_file.h"
-#include "beckon/rle.h"
+#include "engine_state.h"
+#include "store_sql.h"
 
 namespace beckon::server {
 namespace {
@@ -42,7 +38,30 @@ CREATE INDEX steps_of_photo ON steps(photo, undone, id);
     R"sql(
 ALTER TABLE edits ADD COLUMN key TEXT;
 CREATE UNIQUE INDEX edits_by_key ON edits(key) WHERE key IS NOT NULL;
+)sql",
+    // The data engine. stage, review and doubt repeat what the states say, for the queue; no
+    // generated columns, since these would have to trust the file's schema.
+    R"sql(
+ALTER TABLE annotations ADD COLUMN stage INTEGER;
+ALTER TABLE annotations ADD COLUMN review TEXT;
+ALTER TABLE annotations ADD COLUMN doubt REAL;
+CREATE INDEX annotations_in_review ON annotations(doubt DESC, id) WHERE review='pending';
+CREATE INDEX annotations_of_stage ON annotations(stage, review) WHERE state IS NOT NULL;
+CREATE TABLE recipes(id TEXT PRIMARY KEY, recipe TEXT NOT NULL);
+CREATE TABLE runs(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, photo TEXT NOT NULL REFERENCES photos(id),
+  stage INTEGER NOT NULL, recipe TEXT NOT NULL REFERENCES recipes(id),
+  made INTEGER NOT NULL, left_out INTEGER NOT NULL, seconds REAL NOT NULL, at INTEGER NOT NULL);
+CREATE UNIQUE INDEX runs_of_photo ON runs(photo, stage, recipe);
+CREATE TABLE work(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, photo TEXT NOT NULL REFERENCES photos(id),
+  annotation INTEGER NOT NULL REFERENCES annotations(id), stage INTEGER NOT NULL,
+  action TEXT NOT NULL, seconds REAL NOT NULL, who TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE INDEX work_of_stage ON work(stage, action, annotation, seconds);
+CREATE INDEX work_of_annotation ON work(annotation);
 )sql"};
+
+}  // namespace
 
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -50,7 +69,7 @@ int64_t now_ms() {
       .count();
 }
 
-[[noreturn]] void fail_sqlite(const std::string& path, sqlite3* db) {
+void fail_sqlite(const std::string& path, sqlite3* db) {
   const int code = db == nullptr ? SQLITE_CANTOPEN : sqlite3_errcode(db);
   const char* text = db == nullptr ? "cannot be opened" : sqlite3_errmsg(db);
   switch (code & 0xFF) {
@@ -72,77 +91,6 @@ int64_t now_ms() {
       fail(Kind::internal, "{}: {}", path, text);
   }
 }
-
-}  // namespace
-
-class AnnotationStore::Statement {
- public:
-  Statement(const AnnotationStore& store, const char* sql) : store_(store) {
-    if (sqlite3_prepare_v2(store.db_, sql, -1, &statement_, nullptr) != SQLITE_OK)
-      fail_sqlite(store.path_, store.db_);
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-
-  Statement& bind(int64_t value) {
-    sqlite3_bind_int64(statement_, ++bound_, value);
-    return *this;
-  }
-  Statement& bind(const std::string& value) {
-    sqlite3_bind_text(statement_, ++bound_, value.data(), static_cast<int>(value.size()),
-                      SQLITE_TRANSIENT);
-    return *this;
-  }
-  Statement& bind(const std::string* value) {
-    if (value != nullptr) return bind(*value);
-    sqlite3_bind_null(statement_, ++bound_);
-    return *this;
-  }
-  // True while there is a row.
-  bool step() {
-    const int code = sqlite3_step(statement_);
-    if (code == SQLITE_ROW) return true;
-    if (code != SQLITE_DONE) fail_sqlite(store_.path_, store_.db_);
-    return false;
-  }
-  int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
-  bool is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
-  std::string text(int column) const {
-    const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
-    const int length = sqlite3_column_bytes(statement_, column);
-    return bytes == nullptr ? "" : std::string(bytes, static_cast<size_t>(length));
-  }
-
- private:
-  const AnnotationStore& store_;
-  sqlite3_stmt* statement_ = nullptr;
-  int bound_ = 0;
-};
-
-// Begins unless one is open, and ends with commit() or takes everything back.
-class AnnotationStore::Transaction {
- public:
-  explicit Transaction(AnnotationStore& store) : store_(store) {
-    if (store_.depth_ == 0) store_.run("BEGIN IMMEDIATE");
-    ++store_.depth_;
-  }
-  ~Transaction() {
-    if (done_) return;
-    if (--store_.depth_ == 0) sqlite3_exec(store_.db_, "ROLLBACK", nullptr, nullptr, nullptr);
-    store_.counts_.clear();
-  }
-  // Afterwards it is on the disk: synchronous=FULL.
-  void commit() {
-    if (store_.depth_ == 1) store_.run("COMMIT");
-    --store_.depth_;
-    done_ = true;
-  }
-
- private:
-  AnnotationStore& store_;
-  bool done_ = false;
-};
 
 std::string AnnotationStore::path_in(const std::string& folder, bool make) {
   const std::filesystem::path below = std::filesystem::path(folder) / ".beckon";
@@ -254,6 +202,10 @@ std::vector<AnnotatedPhoto> AnnotationStore::photos() const {
 
 int64_t AnnotationStore::count(const std::string& photo) const {
   std::lock_guard lock(mutex_);
+  // Other processes write too: `beckon engine auto`, an import.
+  const int64_t data = number("PRAGMA data_version");
+  if (data != data_version_) counts_.clear();
+  data_version_ = data;
   const auto known = counts_.find(photo);
   if (known != counts_.end()) return known->second;
   Statement query(*this, "SELECT count(*) FROM annotations WHERE photo=? AND state IS NOT NULL");
@@ -310,8 +262,39 @@ void AnnotationStore::record(const std::string& photo, int64_t id, int64_t versi
   Statement(*this, "INSERT INTO steps(photo, edit) VALUES(?,?)").bind(photo).bind(seq).step();
 }
 
+// The present state of an object that is there, and what repeats it.
+void AnnotationStore::put(int64_t id, int64_t version, const std::string* state, int64_t now) {
+  Statement update(*this,
+                   "UPDATE annotations SET version=?, state=?, modified=?, stage=?, review=?, "
+                   "doubt=? WHERE id=?");
+  update.bind(version).bind(state).bind(now);
+  const EngineMarks marks = state == nullptr ? EngineMarks{} : engine_marks(*state);
+  if (marks.stage)
+    update.bind(*marks.stage);
+  else
+    update.bind(nullptr);
+  update.bind(marks.review.empty() ? nullptr : &marks.review);
+  if (marks.doubt)
+    update.bind_real(*marks.doubt);
+  else
+    update.bind(nullptr);
+  update.bind(id).step();
+}
+
+void AnnotationStore::know(const AnnotatedPhoto& photo) {
+  Statement(*this,
+            "INSERT INTO photos(id, name, width, height) VALUES(?,?,?,?) "
+            "ON CONFLICT(id) DO UPDATE SET name=excluded.name")
+      .bind(photo.id)
+      .bind(photo.name)
+      .bind(photo.size.width)
+      .bind(photo.size.height)
+      .step();
+}
+
 StoredAnnotation AnnotationStore::create(const AnnotatedPhoto& photo, const std::string& state,
-                                         const std::string& who, const std::string& key) {
+                                         const std::string& who, const std::string& key,
+                                         Undo undo) {
   std::lock_guard lock(mutex_);
   Transaction all(*this);
   if (!key.empty()) {
@@ -324,31 +307,23 @@ StoredAnnotation AnnotationStore::create(const AnnotatedPhoto& photo, const std:
   }
   if (count(photo.id) >= kMostOfPhoto)
     fail(Kind::resource, "the photo has {} objects, no more are kept", kMostOfPhoto);
-  Statement(*this,
-            "INSERT INTO photos(id, name, width, height) VALUES(?,?,?,?) "
-            "ON CONFLICT(id) DO UPDATE SET name=excluded.name")
-      .bind(photo.id)
-      .bind(photo.name)
-      .bind(photo.size.width)
-      .bind(photo.size.height)
-      .step();
+  know(photo);
   const int64_t now = now_ms();
-  Statement(*this,
-            "INSERT INTO annotations(photo, version, state, created, modified) VALUES(?,1,?,?,?)")
+  Statement(*this, "INSERT INTO annotations(photo, version, created, modified) VALUES(?,1,?,?)")
       .bind(photo.id)
-      .bind(state)
       .bind(now)
       .bind(now)
       .step();
   const int64_t id = sqlite3_last_insert_rowid(db_);
-  record(photo.id, id, 1, "create", &state, who, key, true);
+  put(id, 1, &state, now);
+  record(photo.id, id, 1, "create", &state, who, key, undo == Undo::step);
   all.commit();
   return {id, photo.id, 1, state, now, now};
 }
 
 std::optional<StoredAnnotation> AnnotationStore::change(int64_t id, int64_t version,
                                                         const std::string& state,
-                                                        const std::string& who) {
+                                                        const std::string& who, Undo undo) {
   std::lock_guard lock(mutex_);
   Transaction all(*this);
   auto found = find_locked(id);
@@ -356,28 +331,20 @@ std::optional<StoredAnnotation> AnnotationStore::change(int64_t id, int64_t vers
   found->version = version + 1;
   found->state = state;
   found->modified_ms = now_ms();
-  Statement(*this, "UPDATE annotations SET version=?, state=?, modified=? WHERE id=?")
-      .bind(found->version)
-      .bind(state)
-      .bind(found->modified_ms)
-      .bind(id)
-      .step();
-  record(found->photo, id, found->version, "change", &state, who, "", true);
+  put(id, found->version, &state, found->modified_ms);
+  record(found->photo, id, found->version, "change", &state, who, "", undo == Undo::step);
   all.commit();
   return found;
 }
 
-bool AnnotationStore::remove(int64_t id, int64_t version, const std::string& who) {
+bool AnnotationStore::remove(int64_t id, int64_t version, const std::string& who,
+                             const char* action) {
   std::lock_guard lock(mutex_);
   Transaction all(*this);
   const auto found = find_locked(id);
   if (!found || found->version != version) return false;
-  Statement(*this, "UPDATE annotations SET version=?, state=NULL, modified=? WHERE id=?")
-      .bind(version + 1)
-      .bind(now_ms())
-      .bind(id)
-      .step();
-  record(found->photo, id, version + 1, "delete", nullptr, who, "", true);
+  put(id, version + 1, nullptr, now_ms());
+  record(found->photo, id, version + 1, action, nullptr, who, "", true);
   all.commit();
   return true;
 }
@@ -419,12 +386,7 @@ bool AnnotationStore::step(const std::string& photo, const std::string& who, boo
     Statement query(*this, "SELECT version FROM annotations WHERE id=?");
     if (query.bind(id).step()) version = query.integer(0) + 1;
   }
-  Statement(*this, "UPDATE annotations SET version=?, state=?, modified=? WHERE id=?")
-      .bind(version)
-      .bind(there ? &state : nullptr)
-      .bind(now_ms())
-      .bind(id)
-      .step();
+  put(id, version, there ? &state : nullptr, now_ms());
   Statement(*this, "UPDATE steps SET undone=? WHERE id=?").bind(undo ? 1 : 0).bind(step).step();
   record(photo, id, version, undo ? "undo" : "redo", there ? &state : nullptr, who, "", false);
   all.commit();
@@ -436,100 +398,6 @@ void AnnotationStore::together(const std::function<void()>& changes) {
   Transaction all(*this);
   changes();
   all.commit();
-}
-
-void AnnotationStore::backup(const std::string& path) const {
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  sqlite3* copy = nullptr;
-  const auto give_up = [&](const std::string& why) {
-    sqlite3_close(copy);
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    fail(Kind::output, "{}: cannot be written: {}", path, why);
-  };
-  std::error_code ignored;
-  std::filesystem::remove(temporary, ignored);
-  if (sqlite3_open_v2(temporary.c_str(), &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                      nullptr) != SQLITE_OK)
-    give_up(sqlite3_errmsg(copy));
-  sqlite3_backup* work = sqlite3_backup_init(copy, "main", db_, "main");
-  if (work == nullptr) give_up(sqlite3_errmsg(copy));
-  int code = SQLITE_OK;
-  constexpr int kPages = 1024;
-  do {
-    code = sqlite3_backup_step(work, kPages);
-    if (code == SQLITE_BUSY || code == SQLITE_LOCKED) sqlite3_sleep(20);
-  } while (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED);
-  sqlite3_backup_finish(work);
-  if (code != SQLITE_DONE) give_up(sqlite3_errmsg(copy));
-  // One file, without a journal beside it.
-  if (sqlite3_exec(copy, "PRAGMA journal_mode=DELETE", nullptr, nullptr, nullptr) != SQLITE_OK)
-    give_up(sqlite3_errmsg(copy));
-  sqlite3_close(copy);
-  copy = nullptr;
-  std::error_code error;
-  std::filesystem::rename(temporary, path, error);
-  if (error) give_up(error.message());
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  sync_folder(folder.empty() ? "." : folder);
-}
-
-AnnotationStore::Report AnnotationStore::check() const {
-  std::lock_guard lock(mutex_);
-  constexpr size_t kMostProblems = 100;
-  Report report;
-  const auto add = [&](const std::string& problem) {
-    if (report.problems.size() < kMostProblems) report.problems.push_back(problem);
-  };
-  try {
-    Statement integrity(*this, "PRAGMA integrity_check(20)");
-    while (integrity.step())
-      if (integrity.text(0) != "ok") add("database: " + integrity.text(0));
-    Statement keys(*this, "PRAGMA foreign_key_check");
-    while (keys.step())
-      add(fmt::format("database: row {} of {} refers to nothing", keys.integer(1), keys.text(0)));
-    report.photos = number("SELECT count(*) FROM photos");
-    report.edits = number("SELECT count(*) FROM edits");
-
-    // Versions are 1, 2, ... without a gap, the last one is the present state.
-    Statement versions(
-        *this,
-        "SELECT a.id, a.version, count(e.seq), max(e.version), min(e.version), "
-        "(SELECT state FROM edits l WHERE l.annotation=a.id AND l.version=a.version) IS a.state "
-        "FROM annotations a LEFT JOIN edits e ON e.annotation=a.id GROUP BY a.id");
-    while (versions.step()) {
-      const int64_t version = versions.integer(1);
-      if (versions.integer(2) != version || versions.integer(3) != version ||
-          versions.integer(4) != 1)
-        add(fmt::format("object {}: its history has gaps", versions.integer(0)));
-      else if (versions.integer(5) != 1)
-        add(fmt::format("object {}: its state is not that of its last edit", versions.integer(0)));
-    }
-
-    Statement objects(*this,
-                      "SELECT a.id, a.state, p.width, p.height FROM annotations a JOIN photos p ON "
-                      "p.id=a.photo WHERE a.state IS NOT NULL");
-    while (objects.step()) {
-      ++report.objects;
-      const int64_t id = objects.integer(0);
-      const auto state = nlohmann::json::parse(objects.text(1), nullptr, false);
-      try {
-        const auto& rle = state.at("rle");
-        const ImageSize size{static_cast<int>(objects.integer(2)),
-                             static_cast<int>(objects.integer(3))};
-        if (rle.at("size")[0] != size.height || rle.at("size")[1] != size.width)
-          add(fmt::format("object {}: its mask is not of the photo's size", id));
-        const Rle runs = Rle::from_string(size, rle.at("counts").get<std::string>());
-        if (state.at("area") != runs.area())
-          add(fmt::format("object {}: its area is not that of its mask", id));
-      } catch (const std::exception& error) {
-        add(fmt::format("object {}: {}", id, error.what()));
-      }
-    }
-  } catch (const Error& error) {
-    add(error.what());
-  }
-  return report;
 }
 
 }  // namespace beckon::server

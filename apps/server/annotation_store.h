@@ -26,7 +26,8 @@ struct AnnotatedPhoto {
   ImageSize size;
 };
 
-// `state` is a JSON object: label, color, hidden, rle, box, area, origin, prompts, model, scores.
+// `state` is a JSON object: label, color, hidden, rle, box, area, origin, prompts, model, scores,
+// engine (engine_state.h).
 struct StoredAnnotation {
   int64_t id = 0;
   std::string photo;
@@ -37,7 +38,7 @@ struct StoredAnnotation {
 
 struct Edit {
   int64_t version = 0;
-  std::string action;                // create, change, delete, undo, redo
+  std::string action;                // create, change, delete, reject, undo, redo
   std::optional<std::string> state;  // afterwards; nothing if it was deleted
   std::string who;
   int64_t at_ms = 0;
@@ -49,7 +50,7 @@ struct Steps {
 
 class AnnotationStore {
  public:
-  static constexpr int kSchema = 2;
+  static constexpr int kSchema = 3;
   static constexpr int64_t kMostOfPhoto = 10'000;
 
   // Creates the file and brings an older one up to date if `write`. Error(missing) if it is not
@@ -74,14 +75,18 @@ class AnnotationStore {
   // The edits of an object after `after_version`, oldest first.
   std::vector<Edit> history(int64_t id, int64_t after_version, int64_t limit) const;
 
+  // What the data engine makes by itself is no step of a person's, and not undone as one.
+  enum class Undo : uint8_t { step, none };
   // With a key that was used before, the object of that time is given back and nothing is made:
   // whoever got no answer may ask again. Error(resource) above kMostOfPhoto.
   StoredAnnotation create(const AnnotatedPhoto& photo, const std::string& state,
-                          const std::string& who, const std::string& key = "");
+                          const std::string& who, const std::string& key = "",
+                          Undo undo = Undo::step);
   // Nothing if there is no such object or it has another version by now.
   std::optional<StoredAnnotation> change(int64_t id, int64_t version, const std::string& state,
-                                         const std::string& who);
-  bool remove(int64_t id, int64_t version, const std::string& who);
+                                         const std::string& who, Undo undo = Undo::step);
+  // `action`: "delete", or "reject" where a review did it.
+  bool remove(int64_t id, int64_t version, const std::string& who, const char* action = "delete");
   // Takes back the last edit of the photo that is not taken back, or makes it again. False if there
   // is none.
   bool undo(const std::string& photo, const std::string& who);
@@ -101,12 +106,15 @@ class AnnotationStore {
   Report check() const;
 
  private:
+  friend class EngineStore;  // reviews and runs, in the same file
   class Statement;
   class Transaction;
   void run(const char* sql) const;
   int64_t number(const char* sql) const;
   void open(bool write);
   void migrate();
+  void know(const AnnotatedPhoto& photo);
+  void put(int64_t id, int64_t version, const std::string* state, int64_t now);
   void record(const std::string& photo, int64_t id, int64_t version, const char* action,
               const std::string* state, const std::string& who, const std::string& key, bool step);
   bool step(const std::string& photo, const std::string& who, bool undo);
@@ -117,6 +125,7 @@ class AnnotationStore {
   int depth_ = 0;  // of transactions
   mutable std::recursive_mutex mutex_;
   mutable std::unordered_map<std::string, int64_t> counts_;  // asked for whole lists of photos
+  mutable int64_t data_version_ = 0;                         // of which they are
 };
 
 }  // namespace beckon::server

@@ -123,6 +123,15 @@ size_t Photos::size() const {
   return name_of_.size();
 }
 
+int64_t Photos::count_files() const {
+  int64_t files = 0;
+  folder_.walk(kDeepest, [&](const std::string& name) {
+    files += may_be_photo(name) && is_utf8(name);
+    return true;
+  });
+  return files;
+}
+
 std::optional<Photo> Photos::find(const std::string& id) const {
   std::lock_guard lock(mutex_);
   const auto name = name_of_.find(id);

@@ -74,7 +74,11 @@ TEST(AnnotationStore, BringsOlderFilesUpToDate) {
     store.create(kPhoto, state_of("a"), "human");
   }
   // As the first version had it.
-  sql(path, "DROP INDEX edits_by_key; ALTER TABLE edits DROP COLUMN key; PRAGMA user_version=1");
+  sql(path,
+      "DROP INDEX edits_by_key; ALTER TABLE edits DROP COLUMN key; DROP TABLE work; DROP TABLE "
+      "runs; DROP TABLE recipes; DROP INDEX annotations_in_review; DROP INDEX "
+      "annotations_of_stage; ALTER TABLE annotations DROP COLUMN stage; ALTER TABLE annotations "
+      "DROP COLUMN review; ALTER TABLE annotations DROP COLUMN doubt; PRAGMA user_version=1");
   AnnotationStore store(path, true);
   EXPECT_EQ(store.list(kPhoto.id).size(), 1u);
   const auto first = store.create(kPhoto, state_of("b"), "human", "key");
@@ -110,6 +114,7 @@ TEST(AnnotationStore, ChecksWhatItHolds) {
   EXPECT_GE(problems_after("UPDATE annotations SET version=9 WHERE id=1"), 1u);
   EXPECT_GE(problems_after("UPDATE photos SET width=65"), 1u);
   EXPECT_GE(problems_after("UPDATE annotations SET state='{' WHERE id=2"), 1u);
+  EXPECT_GE(problems_after("UPDATE annotations SET review='pending' WHERE id=2"), 1u);
   // A page in the middle is overwritten.
   const std::string broken = dir / "broken.db";
   fs::copy_file(path, broken);
