@@ -35,6 +35,8 @@ App::App(ServeOptions wanted)
   add_job_routes(*this);
   add_annotation_routes(*this);
   add_export_routes(*this);
+  add_engine_routes(*this);
+  add_review_routes(*this);
   add_compat_routes(*this);
 }
 

@@ -62,6 +62,10 @@ struct App {
   // A job on the worker; `work` returns the result as JSON.
   std::shared_ptr<Job> compute(const std::string& kind, std::function<std::string(Job&)> work);
 
+  // The run of the data engine that is under way; there is one at a time.
+  std::mutex engine_mutex;
+  std::shared_ptr<Job> engine_job;
+
   // Loads the model on the worker's thread, which calls `failed` if that cannot be, and looks
   // through the folder on another.
   void load(std::function<void()> failed);
@@ -96,6 +100,8 @@ void add_segment_routes(App& app);
 void add_job_routes(App& app);
 void add_annotation_routes(App& app);
 void add_export_routes(App& app);
+void add_engine_routes(App& app);
+void add_review_routes(App& app);
 void add_compat_routes(App& app);
 void add_info_routes(App& app);
 

@@ -3,63 +3,18 @@
 
 #include <fmt/format.h>
 
+#include "annotation_requests.h"
 #include "annotation_state.h"
 #include "app.h"
 #include "beckon/mask.h"
 #include "encoding.h"
+#include "engine_state.h"
+#include "engine_store.h"
 #include "fields.h"
 #include "prompts.h"
 
 namespace beckon::server {
 namespace {
-
-[[noreturn]] void no_annotation() {
-  throw HttpError(404, "no-annotation", "there is no annotation with this id");
-}
-
-StoredAnnotation annotation_of(App& app, const std::string& text) {
-  int64_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  AnnotationStore* store = app.store(false);
-  if (error != std::errc() || end != text.data() + text.size() || store == nullptr) no_annotation();
-  auto found = store->find(id);
-  if (!found) no_annotation();
-  return std::move(*found);
-}
-
-[[noreturn]] void stale() {
-  throw HttpError(412, "stale", "the annotation was changed meanwhile: read it again");
-}
-
-// If-Match must name the present version: 428 without it, 412 if it is another one.
-void expect_match(const Request& request, const StoredAnnotation& annotation) {
-  if (!request.has_header("If-Match"))
-    throw HttpError(428, "no-if-match", "writes need If-Match with the annotation's ETag");
-  std::string_view tags = request.header("If-Match");
-  if (tags == "*") return;
-  const std::string own = etag_of(annotation);
-  while (!tags.empty()) {
-    const size_t comma = std::min(tags.find(','), tags.size());
-    std::string_view tag = tags.substr(0, comma);
-    while (tag.starts_with(' ')) tag.remove_prefix(1);
-    while (tag.ends_with(' ')) tag.remove_suffix(1);
-    if (tag == own) return;
-    tags.remove_prefix(std::min(comma + 1, tags.size()));
-  }
-  stale();
-}
-
-Response answer_with(int status, const StoredAnnotation& annotation, Headers headers = {}) {
-  headers.emplace_back("ETag", etag_of(annotation));
-  return json_response(status, dumped(annotation_json(annotation)), std::move(headers));
-}
-
-// The size that an annotation's mask has.
-ImageSize size_of(const StoredAnnotation& annotation) {
-  const Json state = Json::parse(annotation.state);
-  const Json& size = state.at("rle").at("size");
-  return {size[1].get<int>(), size[0].get<int>()};
-}
 
 Response list_annotations(App& app, const Photo& photo, std::string_view known) {
   AnnotationStore* store = app.store(false);
@@ -86,12 +41,21 @@ Response list_annotations(App& app, const Photo& photo, std::string_view known) 
 
 Response create(App& app, const Photo& photo, const Request& request) {
   const Json body = json_of(request);
-  const Json state = read_state(body, photo.size);
+  Json state = read_state(body, photo.size);
+  const std::optional<double> seconds = seconds_of(body);
   constexpr size_t kLongestKey = 64;
   const std::string key(request.header("Idempotency-Key"));
   if (key.size() > kLongestKey) out_of_range("Idempotency-Key: at most 64 characters");
-  const StoredAnnotation made = app.store(true)->create({photo.id, photo.name, photo.size},
-                                                        dumped(state), who_of(body, state), key);
+  AnnotationStore& store = *app.store(true);
+  const std::string who = who_of(body, state);
+  StoredAnnotation made;
+  store.together([&] {
+    EngineStore engine(store);
+    const int stage = engine.stage_of_person(photo.id);
+    if (state.at("origin") != "import") state["engine"] = {{"stage", stage}};
+    made = store.create({photo.id, photo.name, photo.size}, dumped(state), who, key);
+    if (seconds && made.version == 1) engine.log(made, stage, "create", *seconds, who);
+  });
   return answer_with(201, made, {{"Location", "/v1/annotations/" + std::to_string(made.id)}});
 }
 
@@ -100,10 +64,20 @@ Response change(App& app, const std::string& id, const Request& request, bool pa
   expect_match(request, now);
   const Json body = json_of(request);
   const ImageSize size = size_of(now);
-  const Json state =
-      patch ? patched_state(Json::parse(now.state), body, size) : read_state(body, size);
-  const auto changed =
-      app.store(true)->change(now.id, now.version, dumped(state), who_of(body, state));
+  const Json before = Json::parse(now.state);
+  Json state = patch ? patched_state(before, body, size) : read_state(body, size);
+  carry_engine(before, state);
+  const std::optional<double> seconds = seconds_of(body);
+  const std::string who = who_of(body, state);
+  AnnotationStore& store = *app.store(true);
+  std::optional<StoredAnnotation> changed;
+  store.together([&] {
+    changed = store.change(now.id, now.version, dumped(state), who);
+    if (!changed || !seconds) return;
+    const char* action =
+        is_automatic(state) && before.at("rle") != state.at("rle") ? "fix" : "change";
+    EngineStore(store).log(*changed, stage_of_state(state), action, *seconds, who);
+  });
   if (!changed) stale();
   return answer_with(200, *changed);
 }

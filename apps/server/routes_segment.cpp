@@ -4,6 +4,7 @@
 #include "app.h"
 #include "beckon/mask_generator.h"
 #include "fields.h"
+#include "generator_fields.h"
 #include "models/sam/seen.h"
 #include "prompts.h"
 
@@ -77,25 +78,7 @@ MaskGeneratorOptions generator_options(const Json& body) {
   MaskGeneratorOptions o;
   // Whoever hovers meanwhile waits for one batch at most. Results do not depend on it.
   o.points_per_batch = 16;
-  constexpr int64_t kMostSide = 64, kMostLayers = 2, kMostFactor = 8, kMostArea = 1'000'000;
-  constexpr double kMostOffset = 20;
-  if (const auto v = fields.integer("points_per_side", 1, kMostSide))
-    o.points_per_side = static_cast<int>(*v);
-  if (const auto v = fields.number("pred_iou_thresh", 0, 1))
-    o.pred_iou_thresh = static_cast<float>(*v);
-  if (const auto v = fields.number("stability_score_thresh", 0, 1)) o.stability_score_thresh = *v;
-  if (const auto v = fields.number("stability_score_offset", 0, kMostOffset))
-    o.stability_score_offset = static_cast<float>(*v);
-  if (const auto v = fields.number("box_nms_thresh", 0, 1))
-    o.box_nms_thresh = static_cast<float>(*v);
-  if (const auto v = fields.integer("crop_n_layers", 0, kMostLayers))
-    o.crop_n_layers = static_cast<int>(*v);
-  if (const auto v = fields.number("crop_nms_thresh", 0, 1))
-    o.crop_nms_thresh = static_cast<float>(*v);
-  if (const auto v = fields.integer("crop_n_points_downscale_factor", 1, kMostFactor))
-    o.crop_n_points_downscale_factor = static_cast<int>(*v);
-  if (const auto v = fields.integer("min_mask_region_area", 0, kMostArea))
-    o.min_mask_region_area = *v;
+  read_generator(fields, o);
   check(o);
   return o;
 }

@@ -74,7 +74,7 @@ void check_references(const Json& document, const Json& node) {
     for (const Json& below : node) check_references(document, below);
 }
 
-std::string lower(std::string text) {
+std::string lowered(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
 }
@@ -105,10 +105,10 @@ TEST(OpenApi, NamesEveryRouteAndNothingElse) {
   }
   std::set<std::string> routes;
   for (const server::Route& route : server.server().routes()) {
-    const std::string name = lower(route.method) + " " + route.pattern;
+    const std::string name = lowered(route.method) + " " + route.pattern;
     routes.insert(name);
     if (described.count(name) == 0) continue;
-    const Json& operation = document.at("paths").at(route.pattern).at(lower(route.method));
+    const Json& operation = document.at("paths").at(route.pattern).at(lowered(route.method));
     std::set<std::string> types;
     if (operation.contains("requestBody"))
       for (const auto& [type, content] : operation.at("requestBody").at("content").items())
@@ -177,6 +177,29 @@ TEST(OpenApi, AnswersAreAsItSays) {
                 "/v1/images/{image}/undo");
   expect_answer(server.post(image + "/redo", Json::object()), 200, "post",
                 "/v1/images/{image}/redo");
+  expect_answer(server.get("/v1/engine"), 200, "get", "/v1/engine");
+  const Reply run = server.post("/v1/engine/runs", {{"stage", 2},
+                                                    {"images", {id}},
+                                                    {"duplicate_iou", 1},
+                                                    {"box_nms_thresh", 1},
+                                                    {"points_per_side", 2},
+                                                    {"pred_iou_thresh", 0},
+                                                    {"stability_score_thresh", 0}});
+  expect_answer(run, 202, "post", "/v1/engine/runs");
+  server.wait(run.json());
+  const Reply reviews = server.get("/v1/reviews");
+  expect_answer(reviews, 200, "get", "/v1/reviews");
+  ASSERT_GE(reviews.json().at("reviews").size(), 2u);
+  expect_answer(server.get("/v1/engine"), 200, "get", "/v1/engine");
+  for (const size_t i : {0, 1}) {
+    const std::string object = reviews.json().at("reviews")[i].at("id").dump();
+    const std::string what = i == 0 ? "accept" : "fix";
+    const Json body = i == 0 ? Json{{"seconds", 1}} : Json{{"rle", made.json().at("rle")}};
+    expect_answer(ask(server.port(), "POST", "/v1/reviews/" + object + "/" + what, body.dump(),
+                      {{"If-Match", "*"}}),
+                  200, "post", "/v1/reviews/{annotation}/" + what);
+  }
+  expect_answer(server.get("/v1/engine"), 200, "get", "/v1/engine");
   expect_answer(server.get("/health"), 200, "get", "/health");
   const Reply problem = server.get("/v1/images/none");
   EXPECT_EQ(unlike(document, document.at("components").at("schemas").at("Problem"), problem.json(),
