@@ -23,8 +23,8 @@ void GeneratorArguments::apply_to(MaskGeneratorOptions& o) const {
 }
 
 std::vector<CLI::Option*> add_generator_arguments(CLI::App& command, GeneratorArguments& a,
-                                                  const std::string& heading) {
-  const MaskGeneratorOptions usual;
+                                                  const std::string& heading,
+                                                  const MaskGeneratorOptions& usual) {
   std::vector<CLI::Option*> options;
   const auto add = [&](const char* name, auto& value, const char* type, const char* summary,
                        double otherwise) {

@@ -27,8 +27,9 @@ struct GeneratorArguments {
 };
 
 // Adds --points-per-side and so on to a command, under a heading of its help; `arguments` must live
-// as long as it. Returns them.
+// as long as it. `usual` is what the help says of those that are not given. Returns them.
 std::vector<CLI::Option*> add_generator_arguments(CLI::App& command, GeneratorArguments& arguments,
-                                                  const std::string& heading);
+                                                  const std::string& heading,
+                                                  const MaskGeneratorOptions& usual = {});
 
 }  // namespace beckon::cli

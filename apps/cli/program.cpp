@@ -108,6 +108,7 @@ std::unique_ptr<CLI::App> make_program() {
   add_annotate(*program);
   add_serve(*program);
   add_annotations(*program);
+  add_engine(*program);
   add_embed(*program);
   add_cache(*program);
   add_models(*program);

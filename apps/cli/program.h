@@ -21,6 +21,7 @@ void add_segment(CLI::App& program);
 void add_annotate(CLI::App& program);
 void add_serve(CLI::App& program);
 void add_annotations(CLI::App& program);
+void add_engine(CLI::App& program);
 void add_embed(CLI::App& program);
 void add_cache(CLI::App& program);
 void add_convert(CLI::App& program);
