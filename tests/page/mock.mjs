@@ -13,7 +13,7 @@ import { cropOf, rleOf } from '../../apps/server/web/js/rle.js';
 const kWeb = fileURLToPath(new URL('../../apps/server/web', import.meta.url));
 const kTypes = { '.html': 'text/html; charset=utf-8', '.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml' };
 
-const kMembers = ['label', 'color', 'hidden', 'rle', 'origin', 'prompts', 'model', 'scores', 'who'];
+const kMembers = ['label', 'color', 'hidden', 'rle', 'origin', 'prompts', 'model', 'scores', 'who', 'seconds'];
 
 class Refusal extends Error {
   constructor(status, code, detail) {
@@ -96,7 +96,9 @@ export async function startMock({ photos = [], annotations = true, delay = 0, po
   const embedded = new Set();
   const lists = new Map(); // image -> {states, at}
   let number = 0;
-  const counts = { segment: 0, writes: 0 };
+  const counts = { segment: 0, writes: 0, content: 0 };
+  const work = []; // {id, action, seconds}: how long people took
+  const kept = ({ seconds, ...fields }) => fields;
   const failures = []; // the next writes are answered with these
   for (const { name, bytes } of photos) {
     const photo = photoOf(name, bytes);
@@ -155,6 +157,7 @@ export async function startMock({ photos = [], annotations = true, delay = 0, po
       return [201, json(photo)];
     }
     if (kind === 'images' && !what) return [200, json(image())];
+    if (what === 'content') ++counts.content;
     if (what === 'content' || what === 'thumbnail') return [200, image().bytes, { 'Content-Type': 'image/png', 'Cache-Control': 'max-age=600' }];
     if (what === 'embedding') {
       if (embedded.has(image().id)) return [200, { ready: true }];
@@ -182,7 +185,8 @@ export async function startMock({ photos = [], annotations = true, delay = 0, po
       ++counts.writes;
       if (failures.length) refuse(...failures.shift());
       if (what === 'annotations') {
-        const made = { hidden: false, label: '', origin: 'human', model: '', scores: {}, ...state(value()), ...boxAndArea(value().rle), id: `a${++number}`, version: 1 };
+        const made = { hidden: false, label: '', origin: 'human', model: '', scores: {}, ...kept(state(value())), ...boxAndArea(value().rle), id: `a${++number}`, image: id, version: 1, engine: { stage: 1 } };
+        work.push({ id: made.id, action: 'create', seconds: value().seconds });
         push(id, [...now(id), made]);
         return [201, made, { ETag: `"${made.id}.1"` }];
       }
@@ -192,6 +196,48 @@ export async function startMock({ photos = [], annotations = true, delay = 0, po
       l.at = to;
       return [200, answer(id)];
     }
+    // What a run of the engine made: a proposal for each place, the more to the right the more doubtful.
+    if (annotations && kind === 'engine' && id === 'runs') {
+      return [202, job('engine', 200, images.size, () => {
+        let made = 0;
+        for (const photo of images.values()) {
+          const list = [[0.2, 0.3], [0.5, 0.5], [0.8, 0.6]].map(([x, y]) => {
+            const prompt = { points: [{ x: x * photo.width, y: y * photo.height, label: 1 }] };
+            const [{ rle, score, stability }] = masksOf(prompt, { multimask: true, format: 'rle' }, photo);
+            ++made;
+            return { hidden: false, label: '', color: '#3fa7ff', origin: 'model', model: '', scores: { predicted_iou: score, stability }, prompts: [prompt], rle,
+              ...boxAndArea(rle), id: `a${++number}`, image: photo.id, version: 1, engine: { stage: value().stage, automatic: true, review: 'pending', doubt: x - made / 1000, overlap: 0 } };
+          });
+          push(photo.id, [...now(photo.id), ...list]);
+        }
+        return { stage: value().stage, made, sent_to_review: made };
+      })];
+    }
+    if (annotations && kind === 'reviews') {
+      const all = [...images.keys()].flatMap(now);
+      if (!id) {
+        const waiting = all.filter((a) => a.engine?.review === 'pending').sort((a, b) => b.engine.doubt - a.engine.doubt);
+        const limit = Number(query.get('limit') ?? 50);
+        const left = waiting.filter((a) => !query.get('after') || a.engine.doubt < Number(query.get('after')));
+        const page = left.slice(0, limit);
+        return [200, { pending: waiting.length, reviews: page, next: page.length === limit ? String(page.at(-1).engine.doubt) : null }];
+      }
+      ++counts.writes;
+      if (failures.length) refuse(...failures.shift());
+      const known = all.find((a) => a.id === id) ?? refuse(404, 'no-annotation', 'there is no such annotation');
+      if (headers['if-match'] !== `"${id}.${known.version}"`) refuse(412, 'stale', 'the annotation has changed');
+      work.push({ id, action: what, seconds: value().seconds });
+      if (what === 'reject') {
+        push(known.image, now(known.image).filter((a) => a.id !== id));
+        return [204, ''];
+      }
+      const review = known.engine.review === 'fixed' ? 'fixed' : 'accepted';
+      const judged = { ...known, version: known.version + 1, engine: { ...known.engine, review } };
+      push(known.image, now(known.image).map((a) => (a.id === id ? judged : a)));
+      return [200, judged, { ETag: `"${id}.${judged.version}"` }];
+    }
+    if (annotations && kind === 'annotations' && method === 'GET')
+      return [200, [...images.keys()].flatMap(now).find((a) => a.id === id) ?? refuse(404, 'no-annotation', 'there is no such annotation')];
     if (annotations && kind === 'annotations') {
       ++counts.writes;
       if (failures.length) refuse(...failures.shift());
@@ -203,9 +249,11 @@ export async function startMock({ photos = [], annotations = true, delay = 0, po
         push(photo, now(photo).filter((a) => a.id !== id));
         return [204, ''];
       }
-      const patch = state(value());
+      const patch = kept(state(value()));
+      if (value().seconds !== undefined) work.push({ id, action: 'change', seconds: value().seconds });
       const changed = { ...known, ...patch, scores: { ...known.scores, ...patch.scores }, version: known.version + 1 };
       Object.assign(changed, boxAndArea(changed.rle));
+      if (patch.rle && changed.engine?.automatic) changed.engine = { ...changed.engine, review: 'fixed' };
       push(photo, now(photo).map((a) => (a.id === id ? changed : a)));
       return [200, changed, { ETag: `"${id}.${changed.version}"` }];
     }
@@ -238,7 +286,7 @@ export async function startMock({ photos = [], annotations = true, delay = 0, po
   });
   await new Promise((done) => server.listen(port, '127.0.0.1', done));
   return {
-    url: `http://127.0.0.1:${server.address().port}`, counts, failures, annotations: now, images,
+    url: `http://127.0.0.1:${server.address().port}`, counts, work, failures, annotations: now, images,
     stop: () => (server.closeAllConnections(), new Promise((done) => server.close(done))),
   };
 }

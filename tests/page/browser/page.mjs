@@ -1,9 +1,11 @@
 // Opens the page in Debian's Chromium, on the made-up server or, with BECKON=path of the program, on the real one.
 
+import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
@@ -79,6 +81,34 @@ export async function openPage(browser, url, { name = 'coffee.png', context: con
   await page.goto(url);
   await choose(page, name);
   return page;
+}
+
+// -> pageTest(name, work(page, server), options): a server and a page of its own for each test; errors of the page fail
+// it.
+export function pageTests() {
+  let browser;
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+  return (name, work, options = {}) => test(name, { timeout: 240000 }, async (t) => {
+    const server = await start(options.server);
+    try {
+      const page = await openPage(browser, server.url, options.page);
+      if (options.kept && !await keeps(server.url)) return t.skip('this server keeps no annotations');
+      await work(page, server);
+      assert.deepEqual(page.errors, []);
+      await page.context().close();
+    } finally {
+      await server.stop();
+    }
+    return undefined;
+  });
+}
+
+async function keeps(url) {
+  const { images } = await (await fetch(`${url}/v1/images`)).json();
+  return (await fetch(`${url}/v1/images/${images[0].id}/annotations`)).status !== 404;
 }
 
 export async function choose(page, name) {

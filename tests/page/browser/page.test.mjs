@@ -4,40 +4,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import test, { after, before } from 'node:test';
 import { deflateSync } from 'node:zlib';
 
 import {
-  area, choose, click, drag, hover, isReal, launch, moveTo, openPage, painted, placeOf, saved, start,
+  area, choose, click, drag, hover, isReal, moveTo, pageTests, painted, placeOf, saved,
 } from './page.mjs';
 import { cropOf, decodeCounts } from '../../../apps/server/web/js/rle.js';
 
-let browser;
-before(async () => {
-  browser = await launch();
-});
-after(() => browser.close());
-
-// A server and a page of its own for each test; errors of the page fail it.
-function pageTest(name, work, options = {}) {
-  test(name, { timeout: 240000 }, async (t) => {
-    const server = await start(options.server);
-    try {
-      const page = await openPage(browser, server.url, options.page);
-      if (options.kept && !await keeps(server.url)) return t.skip('this server keeps no annotations');
-      await work(page, server);
-      assert.deepEqual(page.errors, []);
-      await page.context().close();
-    } finally {
-      await server.stop();
-    }
-  });
-}
-
-async function keeps(url) {
-  const { images } = await (await fetch(`${url}/v1/images`)).json();
-  return (await fetch(`${url}/v1/images/${images[0].id}/annotations`)).status !== 404;
-}
+const pageTest = pageTests();
 
 const kCup = [290, 145], kSpoon = [365, 282]; // in coffee.png
 

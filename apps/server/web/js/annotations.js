@@ -52,15 +52,21 @@ export class ServerAnnotations {
   async list(image) {
     return listFromServer(await this.#api.get(`/v1/images/${image}/annotations`));
   }
-  async create(image, fields) {
-    return fromServer(await this.#api.write('POST', `/v1/images/${image}/annotations`, toServer(fields)));
+  // `seconds`: how long a person worked for it.
+  async create(image, fields, seconds) {
+    return fromServer(await this.#api.write('POST', `/v1/images/${image}/annotations`, { ...toServer(fields), seconds }));
   }
-  async change(image, annotation, fields) {
-    const patch = toServer(fields, annotation);
+  async change(image, annotation, fields, seconds) {
+    const patch = { ...toServer(fields, annotation), seconds };
     return fromServer(await this.#api.write('PATCH', `/v1/annotations/${annotation.id}`, patch, tag(annotation)));
   }
   async remove(image, annotation) {
     await this.#api.send('DELETE', `/v1/annotations/${annotation.id}`, { etag: tag(annotation) });
+  }
+  // 'accept' gives the annotation, 'reject' nothing.
+  async judge(annotation, what, seconds) {
+    const made = await this.#api.write('POST', `/v1/reviews/${annotation.id}/${what}`, { seconds }, tag(annotation));
+    return made && fromServer(made);
   }
   async undo(image) {
     return listFromServer(await this.#api.write('POST', `/v1/images/${image}/undo`));

@@ -2,6 +2,7 @@
 
 import { Api } from './api.js';
 import { ServerAnnotations } from './annotations.js';
+import { Bitmaps } from './bitmaps.js';
 import { Gallery } from './gallery.js';
 import { drawSheet, listenToKeys, radios } from './keys.js';
 import { Objects } from './objects.js';
@@ -9,7 +10,9 @@ import { Panel, element } from './panel.js';
 import { Picks } from './picks.js';
 import { Pointer } from './pointer.js';
 import { Prompting } from './prompting.js';
+import { Review } from './review.js';
 import { Stage } from './stage.js';
+import { Stopwatch } from './stopwatch.js';
 import { cropOf, has } from './rle.js';
 
 const $ = (id) => document.getElementById(id);
@@ -40,12 +43,15 @@ class App {
     history.replaceState(null, '', this.wanted ? `#photo=${this.wanted}` : location.pathname);
 
     this.stage = new Stage($('stage'));
-    this.objects = new Objects(new ServerAnnotations(this.api));
+    this.watch = new Stopwatch();
+    this.bitmaps = new Bitmaps(this.api);
+    this.objects = new Objects(new ServerAnnotations(this.api), () => this.watch.lap());
     this.prompting = new Prompting(this);
     this.picks = new Picks(this);
     this.pointer = new Pointer(this, $('stage'));
     this.panel = new Panel(this);
     this.gallery = new Gallery(this);
+    this.review = new Review(this);
     this.stage.onView = () => {
       $('zoom-level').textContent = `${Math.round(this.stage.view.scale * 100)} %`;
       $('stage').dataset.view = JSON.stringify(this.stage.view);
@@ -55,6 +61,9 @@ class App {
     this.objects.addEventListener('failed', () => this.say(this.objects.problem));
     this.#buttons();
     listenToKeys(this);
+    for (const kind of ['pointermove', 'pointerdown', 'keydown', 'wheel'])
+      document.addEventListener(kind, () => this.watch.alive(), { capture: true, passive: true });
+    document.addEventListener('visibilitychange', () => this.watch.hide(document.hidden));
     drawSheet();
     this.useTool('point');
     this.useMode('new');
@@ -114,6 +123,7 @@ class App {
         await new Promise((done) => setTimeout(done, this.photo ? 1000 : 150));
       }
       this.#openFirst();
+      this.review.count();
     } catch (error) {
       this.problem(error);
     }
@@ -128,7 +138,8 @@ class App {
     if (first) this.open(first);
   }
 
-  async open(image) {
+  // `shown`: called when the photo and its objects are to be seen, which may be before it can be prompted.
+  async open(image, shown = () => {}) {
     if (image.id === this.photo?.id) return;
     const turn = ++this.#opening;
     const here = () => turn === this.#opening;
@@ -142,15 +153,16 @@ class App {
     const embedding = this.api.embed(image.id);
     embedding.catch(() => {}); // awaited below
     try {
-      const content = this.api.send('GET', `/v1/images/${image.id}/content`).then((r) => r.blob());
-      const bitmap = await createImageBitmap(await content);
+      const bitmap = await this.bitmaps.get(image.id);
       if (!here()) return;
       this.photo = { id: image.id, name: image.name, width: image.width, height: image.height, bitmap };
       $('photo-name').textContent = `${image.name} · ${image.width} × ${image.height}`;
       document.title = `${image.name.replace(/^.*\//, '')} – Beckon`;
       this.stage.show(this.photo);
       this.gallery.mark();
-      const objects = this.objects.open(image.id);
+      this.watch.lap(); // nobody has worked on this one yet
+      const objects = this.objects.open(image.id).then(() => here() && shown());
+      objects.catch(() => {}); // awaited below
       await embedding;
       if (here()) {
         this.ready = true;
@@ -204,10 +216,12 @@ class App {
   }
 
   redraw() {
-    const { objects, picks, stage, override } = this;
+    const { objects, picks, review, stage, override } = this;
+    const judged = review.fixing ? null : review.current; // alone to be seen; the others are outlines
     const shapes = objects.list.map((o) => ({
       key: o.id, rle: o.rle, color: o.color ?? '#3fa7ff', hidden: o.hidden, pending: o.pending === true,
-      selected: o.id === objects.selected && !picks.active,
+      selected: o.id === (judged ?? objects.selected) && !picks.active,
+      ...(judged !== null && o.id !== judged && { thin: true, fill: 0.04 }),
     }));
     if (override) {
       const shape = shapes.find((s) => s.key === override.id);

@@ -43,6 +43,14 @@ const kTable = [
     [['o'], 'O', 'fill, outline, original', (app) => app.cycleView()],
     [['PageDown', 'PageUp'], 'PgDn PgUp', 'next, previous photo', (app, e) => app.gallery.step(e.key === 'PageDown' ? 1 : -1)],
   ]],
+  ['Review', [
+    [['q'], 'Q', 'begin and end it', (app) => app.review.toggle()],
+    [null, 'A', 'accept the mask'],
+    [null, 'F', 'fix it; then A'],
+    [null, 'R', 'reject it'],
+    [null, 'L', 'leave it for later'],
+    [null, 'Ctrl Z', 'take the last one back'],
+  ]],
   ['Without a mouse', [
     [['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'], '← ↑ → ↓', 'move the pointer (Shift: further)', move],
     [['Enter'], 'Enter', 'keep; Ctrl adds, Shift takes away', (app, e) => app.pointer.press(app.pointer.modeOf(e))],
@@ -66,6 +74,10 @@ export function listenToKeys(app) {
   document.addEventListener('keydown', (event) => {
     if (event.target.closest('input:not([type=color]), textarea, select, dialog')) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (app.review.key(key, event)) {
+      event.preventDefault();
+      return;
+    }
     if (event.ctrlKey || event.metaKey) {
       const way = key === 'z' ? (event.shiftKey ? 'redo' : 'undo') : key === 'y' ? 'redo' : null;
       if (way) {

@@ -17,15 +17,18 @@ export class Objects extends EventTarget {
   canUndo = false;
   canRedo = false;
   #keeper;
+  #lap;
   #chain = Promise.resolve();
   #waiting = 0;
   #number = 0;
   #real = new Map(); // of an object that was made a moment ago: the keeper's id
   #stored = new Map(); // id -> as the keeper last acknowledged it
 
-  constructor(keeper) {
+  // `lap`: the seconds that a person has worked since it was last asked.
+  constructor(keeper, lap = () => undefined) {
     super();
     this.#keeper = keeper;
+    this.#lap = lap;
   }
 
   get kept() {
@@ -84,12 +87,13 @@ export class Objects extends EventTarget {
   create(fields) {
     const image = this.image;
     const draft = { hidden: false, label: '', color: this.nextColor(), ...fields };
+    const seconds = this.#lap();
     const id = `new-${++this.#number}`;
     this.list = [...this.list, { ...draft, id, version: 0, pending: true }];
     this.selected = id;
     this.#changed();
     return this.#write(async () => {
-      const made = await this.#keeper.create(image, draft);
+      const made = await this.#keeper.create(image, draft, seconds);
       this.#real.set(id, made.id);
       this.#stored.set(made.id, made);
       if (image !== this.image) return made;
@@ -110,10 +114,11 @@ export class Objects extends EventTarget {
     if (!before) return Promise.resolve(null);
     this.list = this.list.map((o) => (o.id === id ? { ...o, ...fields, pending: true } : o));
     this.#changed();
+    const seconds = 'rle' in fields || 'label' in fields ? this.#lap() : undefined;
     return this.#write(async () => {
       const now = this.#acknowledged(id);
       if (!now) return null;
-      const made = await this.#keeper.change(image, now, fields);
+      const made = await this.#keeper.change(image, now, fields, seconds);
       this.#stored.set(made.id, made);
       if (image !== this.image) return made;
       this.list = this.list.map((o) => (o.id === made.id ? made : o));
@@ -147,6 +152,37 @@ export class Objects extends EventTarget {
     }, () => {
       this.list = before;
     });
+  }
+
+  // A review of an object that the model made: 'accept', 'reject'. -> {seconds it took, done: whether it is stored}
+  judge(id, what) {
+    const image = this.image;
+    const seconds = this.#lap();
+    const before = this.list;
+    const known = this.#acknowledged(id); // another photo may be open when it is this one's turn
+    if (what === 'reject') {
+      this.list = before.filter((o) => o.id !== id);
+      if (this.selected === id) this.selected = null;
+      this.#changed();
+    }
+    const done = this.#write(async () => {
+      const now = this.#acknowledged(id) ?? known;
+      if (!now) return false;
+      const made = await this.#keeper.judge(now, what, seconds);
+      if (made) this.#stored.set(id, made);
+      if (image !== this.image) return true;
+      if (made) this.list = this.list.map((o) => (o.id === id ? made : o));
+      this.#done();
+      return true;
+    }, () => {
+      if (image === this.image) this.list = before;
+    });
+    return { seconds: seconds ?? 0, done };
+  }
+
+  // When nothing is being written.
+  idle() {
+    return this.#chain;
   }
 
   undo() {

@@ -93,7 +93,7 @@ export class Pointer {
 
   #down(event) {
     const app = this.#app;
-    if (!app.photo || event.target.closest('button, #busy, #picks, #readings')) return;
+    if (!app.photo || event.target.closest('button, #busy, #picks, #readings, #review-bar')) return;
     this.crosshair = false;
     this.#element.classList.add('mouse');
     app.hush();

@@ -3,7 +3,7 @@
 
 import { contoursOfCrop } from './contour.js';
 import { cropOf } from './rle.js';
-import { fit, panned, toPhoto, toScreen, zoomed } from './view.js';
+import { fit, framed, panned, toPhoto, toScreen, zoomed } from './view.js';
 
 const kHalo = 'rgb(8 10 14 / 0.55)';
 
@@ -71,6 +71,15 @@ export class Stage {
     if (!this.photo) return;
     this.#fitted = true;
     this.view = fit(this.photo, this.size, this.#margin());
+    this.draw('photo', 'masks', 'tools');
+    this.onView();
+  }
+
+  // A part of the photo, [x, y, width, height], with what is around it.
+  frame(box) {
+    if (!this.photo) return;
+    this.view = framed(box, this.photo, this.size, this.#margin());
+    this.#fitted = false;
     this.draw('photo', 'masks', 'tools');
     this.onView();
   }

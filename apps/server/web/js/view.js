@@ -24,6 +24,16 @@ export function fit(photo, stage, margin = kMargin) {
   return { scale, x: (stage.width - photo.width * scale) / 2, y: (stage.height - photo.height * scale) / 2 };
 }
 
+// A part of the photo, [x, y, width, height], in the middle and at most 2/5 of the stage, but never smaller than the
+// whole photo is.
+export function framed([left, top, width, height], photo, stage, margin = kMargin) {
+  const whole = fit(photo, stage, margin);
+  const scale = Math.min(6, (0.4 * stage.width) / Math.max(1, width), (0.4 * stage.height) / Math.max(1, height));
+  if (scale < 1.3 * whole.scale) return whole; // hardly more to be seen
+  const x = stage.width / 2 - (left + width / 2) * scale, y = stage.height / 2 - (top + height / 2) * scale;
+  return inSight({ scale, x, y }, photo, stage);
+}
+
 // `factor` times larger, with what is under `at` (on the screen) staying there.
 export function zoomed(view, factor, at, photo, stage) {
   const least = Math.min(fit(photo, stage).scale / 2, 1);
