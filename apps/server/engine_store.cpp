@@ -143,6 +143,13 @@ EngineStore::Added EngineStore::add(const AnnotatedPhoto& photo, const EngineRun
 
 int64_t EngineStore::draw_sample(const std::string& photo, const EngineRun& run) {
   if (run.share <= 0) return 0;
+  {
+    // Most photos of a run that goes on have nothing left to draw from.
+    std::lock_guard lock(store_.mutex_);
+    AnnotationStore::Statement query(
+        store_, "SELECT 1 FROM annotations WHERE photo=? AND review='none' AND stage=? LIMIT 1");
+    if (!query.bind(photo).bind(run.stage).step()) return 0;
+  }
   int64_t drawn = 0;
   store_.together([&] {
     for (const StoredAnnotation& object : store_.list(photo)) {

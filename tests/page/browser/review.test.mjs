@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { click, isReal, pageTests, painted, placeOf } from './page.mjs';
+import { cropOf } from '../../../apps/server/web/js/rle.js';
 
 const pageTest = pageTests();
 
@@ -82,15 +83,22 @@ pageTest('a mask is fixed with the tools, and its seconds are sent', async (page
   await page.waitForFunction(() => document.querySelector('#stage').dataset.ready === 'true');
   await page.keyboard.press('f');
   assert.equal(await page.locator('#stage').getAttribute('data-tool'), 'point');
-  // The brush adds a corner that the mask does not have.
   await page.keyboard.press('r');
   assert.equal(await page.locator('#stage').getAttribute('data-tool'), 'brush');
-  const stage = await page.locator('#stage').boundingBox();
-  const at = [stage.x + stage.width * 0.25, stage.y + stage.height * 0.75];
-  await page.mouse.move(...at);
+  // The eraser takes away some of what is surely there.
+  await page.keyboard.press('e');
+  const crop = cropOf(queue[0].rle);
+  let best = null;
+  crop.data.forEach((value, i) => {
+    const x = crop.x + (i % crop.width), y = crop.y + Math.floor(i / crop.width);
+    const away = Math.hypot(x - crop.x - crop.width / 2, y - crop.y - crop.height / 2);
+    if (value && (best === null || away < best.away)) best = { x: x + 0.5, y: y + 0.5, away };
+  });
+  await page.mouse.move(...await placeOf(page, best.x, best.y));
   await page.mouse.down();
-  await page.mouse.move(at[0] + 40, at[1] + 10, { steps: 4 });
+  await page.mouse.move(...await placeOf(page, best.x + 1, best.y + 1), { steps: 2 });
   await page.mouse.up();
+  await page.waitForFunction(() => document.querySelector('#facts').textContent.includes('hand, with the brush'));
   await page.waitForFunction(() => document.querySelector('#saved').dataset.state === 'saved');
   const painting = await get(server, `/v1/annotations/${first}`);
   assert.notEqual(painting.rle.counts, queue[0].rle.counts);
