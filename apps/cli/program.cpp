@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -86,6 +87,11 @@ std::string explain(const CLI::App& program, const CLI::ParseError& error) {
     if (!words.empty()) return unexpected(command, words.front());
   }
   std::string text = error.what();
+  // "Could not convert: --next = x". Options that are converted are numbers, here.
+  constexpr std::string_view kUnread = "Could not convert: ";
+  if (const size_t is = text.find(" = "); text.rfind(kUnread, 0) == 0 && is != text.npos)
+    return fmt::format("{} '{}': expected a number",
+                       text.substr(kUnread.size(), is - kUnread.size()), text.substr(is + 3));
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
