@@ -18,9 +18,15 @@ void check_learn(const LearnArguments& a) {
   if (a.resume && a.checkpoint.empty()) fail(Kind::usage, "--resume needs --checkpoint FILE");
   expect_output(a.output);
   expect_output(a.checkpoint);
-  for (const std::string& other : {a.log, a.checkpoint})
+  if (a.report == "-") fail(Kind::usage, "--report: expected a file name");
+  if (!a.report.empty() && a.task != "classify")
+    fail(Kind::usage, "--report goes with --task classify");
+  expect_output(a.report);
+  for (const std::string& other : {a.log, a.checkpoint, a.report})
     if (!other.empty() && other == a.output)
       fail(Kind::usage, "{}: -o and another option name the same file", other);
+  if (!a.report.empty() && (a.report == a.log || a.report == a.checkpoint))
+    fail(Kind::usage, "{}: --report and another option name the same file", a.report);
 }
 
 }  // namespace
@@ -101,6 +107,11 @@ void add_learn(CLI::App& program) {
       ->type_name("SHARE")
       ->check(CLI::Range(0.0, 0.9));
   command->add_option("--log", a->log, "Write every step here, a JSON object a line")
+      ->type_name("FILE");
+  command
+      ->add_option("--report", a->report,
+                   "classify: write a page here with curves, the confusion matrix, the prompt and "
+                   "pictures that were classified wrongly")
       ->type_name("FILE");
   command
       ->add_option("--checkpoint", a->checkpoint, "Keep here what is needed to go on after a crash")

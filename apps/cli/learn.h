@@ -23,6 +23,7 @@ struct LearnArguments {
   std::string data;
   std::string output;
   std::string log;         // empty: none
+  std::string report;      // empty: none
   std::string checkpoint;  // empty: none
   bool resume = false;
   bool skip_broken = false;

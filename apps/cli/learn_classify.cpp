@@ -9,6 +9,7 @@
 #include "beckon/version.h"
 #include "interrupt.h"
 #include "learn.h"
+#include "learn_report.h"
 #include "terminal.h"
 #include "training_arguments.h"
 
@@ -64,6 +65,7 @@ void LearnClassify::run(const LearnArguments& arguments) const {
   o.skip_broken = arguments.skip_broken;
   o.checkpoint = arguments.checkpoint;
   o.resume = arguments.resume;
+  if (!arguments.report.empty()) o.show_wrong = 24;
 
   LearnLog log(arguments.log, arguments.resume);
   std::optional<LearnedClassifier> learned;
@@ -88,6 +90,7 @@ void LearnClassify::run(const LearnArguments& arguments) const {
     };
     learned = learn_classifier(options_->backbone, arguments.data, o);
     learned->prompt.save(arguments.output);
+    if (!arguments.report.empty()) write_learn_report(arguments.report, *learned);
   }
   stop_if_interrupted();
 

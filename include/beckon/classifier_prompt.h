@@ -105,6 +105,7 @@ struct LearnClassifierOptions {
   std::string checkpoint;          // all that is needed to go on after a crash; empty: none
   bool resume = false;             // go on from it if it is there: ends with the same bytes
   double checkpoint_seconds = 30;  // also written at the end of each epoch
+  int64_t show_wrong = 0;          // keep up to so many pictures that were classified wrongly
   // Called after every step; false stops with Error(interrupted).
   std::function<bool(const LearnClassifierProgress&)> progress;
 };
@@ -155,6 +156,20 @@ struct LearnedClassifier {
   double test_accuracy = -1;  // -1: the data have no test part
   std::vector<std::vector<int64_t>>
       confusion;  // of the test part, else of what was held out: [true][said]
+  // Of the same part, the first ones in its order, with long sides of at most 160.
+  struct Wrong {
+    std::string path;
+    int64_t label = 0, said = 0;
+    Image picture;
+  };
+  std::vector<Wrong> wrong;
+  // Of at most 400 steps, evenly spread over all that were made; counted from 1.
+  struct Rate {
+    int64_t step = 0;
+    double rate = 0;
+  };
+  std::vector<Rate> learning_rates;
+  int64_t steps_per_epoch = 0;
   int64_t train_pictures = 0, validation_pictures = 0, test_pictures = 0;
   int64_t learned_parameters = 0, backbone_parameters = 0;
   std::vector<std::string> skipped;  // broken pictures, with the reason

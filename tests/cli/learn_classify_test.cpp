@@ -88,6 +88,83 @@ TEST_F(LearnClassify, LearnsShowsAndClassifies) {
   EXPECT_EQ(answer.at("pictures")[0].at("labels").size(), 2u);
 }
 
+// Every element of a page that begins is ended, in order; "" if so, else what is not.
+std::string unbalanced(const std::string& page) {
+  std::vector<std::string> open;
+  for (size_t at = page.find('<'); at != page.npos; at = page.find('<', at + 1)) {
+    const size_t end = page.find('>', at);
+    if (end == page.npos) return page.substr(at, 40);
+    const std::string tag = page.substr(at + 1, end - at - 1);
+    if (tag.starts_with("!") || tag.ends_with("/")) continue;
+    const std::string name = tag.substr(0, tag.find(' '));
+    if (!name.starts_with("/")) {
+      open.push_back(name);
+    } else {
+      if (open.empty() || "/" + open.back() != name) return tag;
+      open.pop_back();
+    }
+  }
+  return open.empty() ? "" : open.back();
+}
+
+TEST_F(LearnClassify, WritesAReport) {
+  // A class whose name would be a program if it were not text.
+  const std::string hostile = "<script>alert(\"1\")&'";
+  for (const char* part : {"train", "test"})
+    fs::rename(fs::path(data()) / part / "light", fs::path(data()) / part / hostile);
+  // One that no one can get right: the same pixels as those of the other class.
+  fs::copy_file(data() + "/test/dark/0.png", data() + "/test/" + hostile + "/dark.png");
+  const Outcome learned =
+      run_beckon(learn("pixel-pad", "p.safetensors",
+                       {"--prompt-size", "3", "--json", "--report", folder_ / "r.html"}));
+  ASSERT_EQ(learned.code, 0) << learned.err;
+  const json said = json::parse(learned.out);
+  const auto bytes = read_bytes(folder_ / "r.html");
+  const std::string page(bytes.begin(), bytes.end());
+  EXPECT_EQ(unbalanced(page), "");
+  EXPECT_EQ(page.find("http"), page.npos);
+  EXPECT_EQ(page.find("<script"), page.npos);
+  EXPECT_NE(page.find("&lt;script&gt;alert(&quot;1&quot;)&amp;&#39;"), page.npos);
+  EXPECT_NE(page.find("<h2>The prompt</h2>"), page.npos);
+  const auto holds = [&](const std::string& text) { return page.find(text) != page.npos; };
+  const auto percent = [&](const char* part) {
+    char text[32];
+    std::snprintf(text, sizeof text, "<td>%.1f%%</td>",
+                  100 * said.at("accuracy").at(part).get<double>());
+    return std::string(text);
+  };
+  EXPECT_TRUE(holds("Right in the test</th>" + percent("test")));
+  EXPECT_TRUE(holds("Right in training</th>" + percent("training")));
+  EXPECT_TRUE(holds("learned</th><td>" + std::to_string(said.at("parameters").get<int>()) + "<"));
+  int64_t wrong = 0;
+  for (size_t c = 0; c < 2; ++c)
+    for (size_t k = 0; k < 2; ++k) {
+      const auto count = said.at("confusion")[c][k].get<int64_t>();
+      EXPECT_TRUE(holds("transparent)\">" + std::to_string(count) + "</td>"));
+      if (c != k) wrong += count;
+    }
+  ASSERT_GE(wrong, 1);
+  int64_t shown = 0;
+  for (size_t at = page.find("<figcaption>is "); at != page.npos;
+       at = page.find("<figcaption>is ", at + 1))
+    ++shown;
+  EXPECT_EQ(shown, wrong);
+
+  // The page does not change what is learned.
+  const auto prompt = read_bytes(folder_ / "p.safetensors");
+  ASSERT_EQ(run_beckon(learn("pixel-pad", "q.safetensors", {"--prompt-size", "3"})).code, 0);
+  EXPECT_EQ(read_bytes(folder_ / "q.safetensors"), prompt);
+
+  expect_complaint(run_beckon(learn("linear", "s.safetensors", {"--report", "no/such/r.html"})), 73,
+                   "no/such");
+  expect_complaint(
+      run_beckon(learn("linear", "s.safetensors", {"--report", folder_ / "s.safetensors"})), 2,
+      "name the same file");
+  expect_complaint(run_beckon({"learn", "--task", "segment", "--data", data(), "-o", folder_ / "s",
+                               "--report", folder_ / "s.html"}),
+                   2, "--report goes with --task classify");
+}
+
 TEST_F(LearnClassify, GoesOnAfterKillsWithTheSameBytes) {
   // Long enough to be killed in the middle.
   const Arguments more = {"--epochs", "60", "--flip", "--dropout", "0.1"};

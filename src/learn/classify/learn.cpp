@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "beckon/classifier_prompt.h"
 #include "beckon/ops.h"
+#include "beckon/resize.h"
 #include "beckon/version.h"
 #include "learn/classify/make_learner.h"
 #include "learn/classify/pictures.h"
@@ -57,6 +58,8 @@ void check_options(const LearnClassifierOptions& o) {
   if (o.patience < 0 || o.most_per_class < 0 || o.cache_bytes < 0)
     fail(Kind::usage, "patience {}, {} pictures a class, a cache of {}: expected 0 or more",
          o.patience, o.most_per_class, o.cache_bytes);
+  if (o.show_wrong < 0)
+    fail(Kind::usage, "{} wrong pictures to keep, expected 0 or more", o.show_wrong);
 }
 
 class Run {
@@ -378,11 +381,33 @@ class Run {
           .pictures_per_second = count / std::max(seconds, 1e-9)});
   }
 
+  // What the schedule gave, whether or not this run made the steps itself.
+  std::vector<LearnedClassifier::Rate> learning_rates() const {
+    constexpr int64_t kMost = 400;
+    const int64_t steps = steps_per_epoch();
+    const int64_t total = static_cast<int64_t>(state_.epochs.size()) * steps;
+    const int64_t count = std::min(total, kMost);
+    std::vector<LearnedClassifier::Rate> result;
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t at = count == 1 ? 0 : k * (total - 1) / (count - 1);
+      result.push_back({.step = at + 1, .rate = rate(at / steps, at % steps)});
+    }
+    return result;
+  }
+
+  Image small_picture(size_t i) const {
+    const Image whole = data_->load(i, read()).rgb();
+    if (std::max(whole.width(), whole.height()) <= 160) return whole;
+    const ImageSize size = long_side_size(whole.width(), whole.height(), 160);
+    return resize(whole, size.width, size.height);
+  }
+
   struct Measured {
     double loss = 0, accuracy = 0;
     std::vector<std::vector<int64_t>> confusion;
+    std::vector<LearnedClassifier::Wrong> wrong;
   };
-  Measured measure(const std::vector<size_t>& part) {
+  Measured measure(const std::vector<size_t>& part, int64_t show_wrong = 0) {
     const NoGrad no_grad;
     const size_t classes = data_->labels.size();
     Measured result;
@@ -400,6 +425,11 @@ class Run {
         const auto answer = static_cast<size_t>(said.data_as<int64_t>()[k]);
         right += label == answer;
         ++result.confusion[label][answer];
+        if (label != answer && static_cast<int64_t>(result.wrong.size()) < show_wrong)
+          result.wrong.push_back({.path = data_->path(batch[k]),
+                                  .label = static_cast<int64_t>(label),
+                                  .said = static_cast<int64_t>(answer),
+                                  .picture = small_picture(batch[k])});
       }
     });
     result.loss /= static_cast<double>(part.size());
@@ -480,10 +510,10 @@ class Run {
     double test = -1;
     Measured last;
     if (!split_.test.empty()) {
-      last = measure(split_.test);
+      last = measure(split_.test, o_.show_wrong);
       metrics["test_accuracy"] = test = last.accuracy;
     } else if (!split_.validation.empty()) {
-      last = measure(split_.validation);
+      last = measure(split_.validation, o_.show_wrong);
     }
     if (o_.select_on_test) metrics["selected_on_test"] = true;
 
@@ -527,6 +557,9 @@ class Run {
             .best_epoch = state_.best_epoch,
             .test_accuracy = test,
             .confusion = last.confusion,
+            .wrong = std::move(last.wrong),
+            .learning_rates = learning_rates(),
+            .steps_per_epoch = steps_per_epoch(),
             .train_pictures = static_cast<int64_t>(split_.train.size()),
             .validation_pictures = static_cast<int64_t>(split_.validation.size()),
             .test_pictures = static_cast<int64_t>(split_.test.size()),
