@@ -38,7 +38,7 @@ void on_interrupt(int) {
   leave();
 }
 
-void on_broken_pipe(int) {}
+void on_refused_write(int) {}
 
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action = {};
@@ -55,7 +55,8 @@ void install_signal_handlers() {
   handle(SIGINT, on_interrupt);
   handle(SIGTERM, on_interrupt);
   // A handler that does nothing, not SIG_IGN: programs that we start would inherit the latter.
-  handle(SIGPIPE, on_broken_pipe);
+  handle(SIGPIPE, on_refused_write);
+  handle(SIGXFSZ, on_refused_write);
 }
 
 HoldInterrupts::HoldInterrupts() { ++held; }

@@ -7,7 +7,8 @@
 
 namespace beckon::cli {
 
-// Also makes writing to a pipe that nobody reads an error instead of a death.
+// Also makes writing to a pipe that nobody reads, or beyond the limit of a file's size, an error
+// instead of a death.
 void install_signal_handlers();
 
 // From any thread.

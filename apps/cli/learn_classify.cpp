@@ -133,6 +133,8 @@ void LearnClassify::run(const LearnArguments& arguments) const {
     text +=
         fmt::format("test: {:.1f}% of {}{}\n", 100 * learned->test_accuracy, learned->test_pictures,
                     o.select_on_test ? ", which also chose what is kept" : "");
+  if (!learned->skipped.empty())
+    text += fmt::format("left out as broken: {}\n", learned->skipped.size());
   print(text + fmt::format("{}: {} parameters, {} in {:.1f} s\n", arguments.output,
                            learned->learned_parameters, human_bytes(bytes), learned->seconds));
 }

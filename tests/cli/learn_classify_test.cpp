@@ -246,6 +246,25 @@ TEST_F(LearnClassify, TheDiskMayBeFull) {
   EXPECT_TRUE(outcome.code == 73 || outcome.code == 75) << outcome.code << outcome.err;
 }
 
+TEST_F(LearnClassify, AFileMayNotGrowFurther) {
+  // All numbers of the network pass a limit of one block.
+  Arguments shell = {"sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\"", BECKON_PROGRAM};
+  const Arguments words = learn("full", "p.safetensors");
+  shell.insert(shell.end(), words.begin(), words.end());
+  expect_complaint(run_program(shell), 73, "p.safetensors");
+  for (const auto& entry : fs::directory_iterator(folder_.path()))
+    EXPECT_EQ(entry.path().string().find("p.safetensors"), std::string::npos) << entry.path();
+}
+
+TEST_F(LearnClassify, CountsWhatIsLeftOut) {
+  folder_.write("data/train/dark/broken.png", std::string("no picture"));
+  expect_complaint(run_beckon(learn("linear", "p.safetensors")), 65, "broken.png");
+  const Outcome outcome = run_beckon(learn("linear", "p.safetensors", {"--skip-broken"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("broken.png"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.out.find("left out as broken: 1\n"), std::string::npos) << outcome.out;
+}
+
 TEST_F(LearnClassify, ComparesMethods) {
   const Outcome outcome = run_beckon({"compare",
                                       "--methods",
