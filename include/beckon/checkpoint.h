@@ -39,10 +39,13 @@ struct TensorInfo {
 class BECKON_API Checkpoint {
  public:
   // Opens a file or a folder. The content decides the format, never the name:
-  //   safetensors; PyTorch zip and legacy files; npz; npy; ONNX (initialisers and Constant nodes).
+  //   safetensors; PyTorch zip and legacy files; npz; npy; ONNX (initialisers and Constant nodes);
+  //   TensorFlow.js (model.json, whose shards lie beside it; quantised weights are offered as the
+  //   numbers they stand for).
   // A folder holds MobileSAM as the two files encoder.onnx and sam.onnx (names are then
   // "encoder.onnx:..." and "sam.onnx:..."), or a Hugging Face model (model.safetensors, its shards
-  // with their index, pytorch_model.bin), or a single checkpoint file.
+  // with their index, pytorch_model.bin), a TensorFlow.js model (model.json), or a single
+  // checkpoint file.
   //
   // Throws Error(missing) if the path cannot be opened, Error(model) if the file is broken or no
   // checkpoint, Error(unsupported) for element types and features that are not read (float8,
@@ -51,7 +54,7 @@ class BECKON_API Checkpoint {
   static Checkpoint open(const std::string& path);
 
   const std::string& path() const noexcept;
-  // "safetensors", "pytorch", "npz", "npy", "onnx".
+  // "safetensors", "pytorch", "npz", "npy", "onnx", "tfjs".
   const std::string& format() const noexcept;
   // The files it was read from, in the order of their tensors: path() itself, or those of a folder
   // that were used.

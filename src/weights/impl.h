@@ -53,6 +53,8 @@ Contents read_torch_pickle(const File& file);
 Contents read_npz(const File& file);
 Contents read_npy(const File& file);
 Contents read_onnx(const File& file);
+// `file` is the model.json; the shards lie beside it.
+Contents read_tfjs(const File& file);
 
 // True if these are the first bytes of the format. Zip files are told apart by their directory.
 bool looks_like_safetensors(std::span<const std::byte> bytes);

@@ -9,6 +9,7 @@
 #include "weights/cursor.h"
 #include "weights/impl.h"
 #include "weights/json_tokens.h"
+#include "weights/tfjs.h"
 #include "weights/zip.h"
 
 namespace beckon::weights {
@@ -35,7 +36,7 @@ const char* likely_reason(std::string_view text) {
     return "a Git LFS pointer; the real file was not fetched";
   if (text.starts_with("<")) return "a web page; the download went wrong";
   if (text.find("ustar") == 257) return "a tar archive, which is not read";
-  return "neither safetensors, PyTorch, npz, npy nor ONNX";
+  return "neither safetensors, PyTorch, npz, npy, ONNX nor TensorFlow.js";
 }
 
 // {"metadata": {...}, "weight_map": {"tensor": "file", ...}}: the set of files.
@@ -133,6 +134,7 @@ Contents read_by_content(const File& file) {
   if (text.starts_with("\x93NUMPY")) return read_npy(file);
   // A protocol 2 to 5 pickle, or one of an older protocol whose first step refers to a name.
   if (text.starts_with("\x80") || text.starts_with("c")) return read_torch_pickle(file);
+  if (looks_like_tfjs(bytes)) return read_tfjs(file);
   if (looks_like_onnx(bytes)) return read_onnx(file);
   fail(Kind::model, "{}: not a checkpoint: {}", file->path(), likely_reason(text));
 }
@@ -141,7 +143,7 @@ Contents read_by_content(const File& file) {
 
 Contents read_file(const File& file) {
   Contents contents = read_by_content(file);
-  contents.files = {file->path()};
+  if (contents.files.empty()) contents.files = {file->path()};
   return contents;
 }
 
@@ -163,7 +165,7 @@ Contents read_folder(const std::string& path) {
   }
   for (const char* name : {"model.safetensors.index.json", "pytorch_model.bin.index.json"})
     if (has(name)) return read_shards(folder, (folder / name).string());
-  for (const char* name : {"model.safetensors", "pytorch_model.bin"})
+  for (const char* name : {"model.safetensors", "pytorch_model.bin", "model.json"})
     if (has(name)) return open(name);
 
   std::vector<fs::path> candidates;
@@ -177,7 +179,7 @@ Contents read_folder(const std::string& path) {
   fail(Kind::missing,
        "{}: a folder with {} checkpoint files; expected encoder.onnx and sam.onnx, "
        "model.safetensors, "
-       "pytorch_model.bin, or one file",
+       "pytorch_model.bin, model.json, or one file",
        path, candidates.size());
 }
 

@@ -21,6 +21,7 @@
 #include "weights/fetch.h"
 #include "weights/names.h"
 #include "weights/registry.h"
+#include "weights/tfjs.h"
 
 namespace beckon {
 
@@ -235,8 +236,13 @@ Store::Located Store::locate(const std::string& name_or_path) const {
     return located;
   }
   std::error_code error;
-  if (fs::is_regular_file(name_or_path, error))
-    return {nullptr, nullptr, name_or_path, "", {name_or_path}};
+  if (fs::is_regular_file(name_or_path, error)) {
+    std::vector<std::string> files = {name_or_path};
+    // The identity of a model is that of its weights too, wherever they lie.
+    const auto file = weights::MappedFile::open(name_or_path);
+    if (weights::looks_like_tfjs(file->bytes())) files = weights::read_file(file).files;
+    return {nullptr, nullptr, name_or_path, "", std::move(files)};
+  }
   if (fs::is_directory(name_or_path, error))
     return {nullptr, nullptr, name_or_path, "", Checkpoint::open(name_or_path).files()};
   if (name_or_path.find_first_of("/.") != name_or_path.npos)
