@@ -16,6 +16,7 @@
 #include "beckon/zero_shot.h"
 #include "files.h"
 #include "json.h"
+#include "models/ssd/ssd.h"
 #include "picture_progress.h"
 #include "program.h"
 #include "terminal.h"
@@ -92,7 +93,8 @@ class Judge {
       fail(Kind::usage, "{} labels for the {} classes of {}", labels_.size(), net_.classes(),
            net_.path());
     for (int64_t i = static_cast<int64_t>(labels_.size()); i < net_.classes(); ++i)
-      labels_.push_back(fmt::format("class {}", i));
+      labels_.push_back(net_.family() == "ssd" ? ssd::class_name(i, net_.classes())
+                                               : fmt::format("class {}", i));
   }
 
   std::vector<float> operator()(const Image& image) const {

@@ -121,6 +121,7 @@ std::unique_ptr<CLI::App> make_program() {
   add_convert(*program);
   add_boxes2masks(*program);
   add_classify(*program);
+  add_detect(*program);
   add_learn(*program);
   add_prompt(*program);
   add_compare(*program);

@@ -28,6 +28,7 @@ void add_convert(CLI::App& program);
 void add_boxes2masks(CLI::App& program);
 void add_models(CLI::App& program);
 void add_classify(CLI::App& program);
+void add_detect(CLI::App& program);
 void add_learn(CLI::App& program);
 void add_prompt(CLI::App& program);
 void add_compare(CLI::App& program);

@@ -1,5 +1,5 @@
 // Frozen networks that turn a picture into a feature: ViT, Swin, ResNet, BiT, CLIP's picture
-// towers, MobileSAM's encoder. Their published files are read as they are.
+// towers, MobileSAM's encoder, MobileNetV2-SSD. Their published files are read as they are.
 //
 //   auto net = beckon::Backbone::load("clip-vit-b32");      // a name in the store, or a file
 //   beckon::Tensor x = net.input(beckon::Image::read("cat.jpg"));
@@ -70,10 +70,10 @@ class BECKON_API Backbone {
   // fit.
   static Backbone load(const std::string& name_or_path, const BackboneOptions& options = {});
 
-  // "vit-b16", "swin-b", "resnet50", "bit-r50x1", "clip-vit-b32", "mobile-sam"; sizes that have no
-  // name of their own: "vit-32x3".
+  // "vit-b16", "swin-b", "resnet50", "bit-r50x1", "clip-vit-b32", "mobile-sam", "coco-ssd"; sizes
+  // that have no name of their own: "vit-32x3".
   const std::string& name() const noexcept;
-  // "vit", "swin", "resnet", "bit", "clip", "tiny-vit".
+  // "vit", "swin", "resnet", "bit", "clip", "tiny-vit", "ssd".
   const std::string& family() const noexcept;
   // The file it was read from.
   const std::string& path() const noexcept;
@@ -95,7 +95,8 @@ class BECKON_API Backbone {
   Tensor normalise(const Tensor& values) const;
 
   // images [B,S,S,3], normalised -> [B,feature_dim()]: the class token, or the mean over the map;
-  // of CLIP the point in the space it shares with texts, not yet of length 1.
+  // of SSD that and the evidence for each class in all boxes; of CLIP the point in the space it
+  // shares with texts, not yet of length 1.
   Tensor features(const Tensor& images) const;
   // features -> [B,classes()]; Error(usage) if the file has no head.
   Tensor logits(const Tensor& features) const;

@@ -13,6 +13,7 @@ std::string name_in_task(const Backbone& backbone, const std::string& name) {
 bool takes_part(const Backbone& backbone, const std::string& name) {
   if (backbone.family() == "clip") return name.starts_with("visual.");
   if (backbone.family() == "tiny-vit") return !name.starts_with("image_encoder.neck.");
+  if (backbone.family() == "ssd") return name.find(".boxes.") == name.npos;
   for (const char* head : {"head.", "pre_logits.", "fc.", "conv2d."})
     if (name.starts_with(head)) return false;
   return true;

@@ -9,6 +9,7 @@
 #include "models/resnet/resnet.h"
 #include "models/sam/config.h"
 #include "models/sam/image_encoder_tiny_vit.h"
+#include "models/ssd/ssd.h"
 #include "models/swin/swin.h"
 #include "models/vit/vit.h"
 #include "weights/names.h"
@@ -195,6 +196,41 @@ class TinyVitNetwork : public Network {
   sam::TinyVitEncoder model_;
 };
 
+// A detector as a network for classes. Its feature is the mean over MobileNetV2's last map, and for
+// each class the evidence that something of it is anywhere: the logarithm of the sum of the odds
+// over all boxes. That part is what logits() gives.
+class SsdNetwork : public Network {
+ public:
+  SsdNetwork(const nn::Params& p, const ssd::SsdConfig& c, int64_t input) : model_(p, c) {
+    family = "ssd";
+    name = c.last == 1280 && c.classes == 90 ? "coco-ssd"
+                                             : fmt::format("ssd-{}x{}", c.last, c.classes);
+    feature_dim = c.last + c.classes;
+    embed_dim = c.stem;
+    classes = c.classes;
+    preprocessing = {.fit = Preprocessing::Fit::stretch,
+                     .input = static_cast<int>(input),
+                     .resize = static_cast<int>(input),
+                     .mean = kHalf,
+                     .deviation = kHalf};
+    adopt_parameters(*this, p);
+  }
+  Tensor features(const Tensor& images) const override {
+    const auto maps = model_.maps(images);
+    const Tensor scores = model_.classes(maps);
+    // The largest is taken out, so that nothing overflows; as a constant: it cancels.
+    const Tensor largest = max(scores, 1, true).detach();
+    const Tensor evidence = log(sum(exp(scores - largest), {1})) + largest.squeeze(1);
+    return concat({mean(maps[1], {1, 2}), evidence}, 1);
+  }
+  Tensor logits(const Tensor& features) const override {
+    return features.slice(1, feature_dim - classes, feature_dim);
+  }
+
+ private:
+  ssd::Ssd model_;
+};
+
 // Images of this side go through a network of convolutions, whatever it was trained on.
 int64_t input_or(const BackboneOptions& options, int64_t usual, int64_t multiple_of) {
   const int64_t input = options.input > 0 ? options.input : usual;
@@ -244,6 +280,11 @@ static std::shared_ptr<Network> make_bare(const Checkpoint& opened, const Backbo
     vit.config.norm_eps = card.norm_eps.value_or(vit.config.norm_eps);
     return std::make_shared<VitNetwork>(vit.params, vit.config, vit.hugging_face);
   }
+  if (ssd::holds_ssd(file)) {
+    const ssd::SsdConfig config = ssd::detect(file);
+    return std::make_shared<SsdNetwork>(ssd::from_tensorflow(file, config), config,
+                                        input_or(options, config.image, 1));
+  }
   if (bit::holds_bit(file)) {
     const bit::BitConfig config = bit::detect_npz(file);
     return std::make_shared<BitNetwork>(bit::from_npz(file, config), config,
@@ -253,8 +294,8 @@ static std::shared_ptr<Network> make_bare(const Checkpoint& opened, const Backbo
     return std::make_shared<ResNetNetwork>(file, resnet::detect(file), input_or(options, 224, 1));
   fail(Kind::model,
        "{}: no backbone that is known: its tensors have the names of no ViT, Swin, ResNet, BiT, "
-       "CLIP "
-       "or MobileSAM{}",
+       "CLIP, "
+       "MobileNetV2-SSD or MobileSAM{}",
        opened.path(),
        opened.names().empty() ? "" : fmt::format(" (the first is '{}')", opened.names()[0]));
 }
