@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "base/threads.h"
 #include "kernels/gemm.h"
@@ -299,11 +301,11 @@ struct LowRankMaskDecoder::Group {
     std::vector<float> key0, value0, twice_value0, query1, key1, value1, query_f;
     // Left-hand sides that meet A0 in block 0 [3J,J], in block 1 [3J,J], and A1 [2J,J].
     std::vector<float> meet0, meet1, meet_a1;
-    std::vector<float> beta_d, twice_beta_1, beta_key;  // [J]
-    std::vector<float> value_f0, value_f1, value_1;     // [J,d]
-    kernels::AlignedFloats a0, a1;                      // [panels][J,W]
-    kernels::AlignedFloats r1, r2, square;              // [panels][W]
-    std::vector<Sums> sums;                             // of chunks
+    std::vector<float> beta_d, twice_beta_1, beta_key;      // [J]
+    std::vector<float> value_f0, value_f1, value_1;         // [J,d]
+    float *a0 = nullptr, *a1 = nullptr;                     // [panels][J,W]
+    float *r1 = nullptr, *r2 = nullptr, *square = nullptr;  // [panels][W]
+    std::vector<Sums> sums;                                 // of chunks
   };
 
   const MaskDecoder& decoder;
@@ -314,6 +316,7 @@ struct LowRankMaskDecoder::Group {
   Tensor code;     // [G,T,C] the tokens at the start
   Tensor queries;  // [G,T,C]
   std::vector<Side> sides;
+  std::optional<kernels::ScratchLease> memory;  // of the sides' panels
 
   Group(const MaskDecoder& plain, const Weights& w, const Image& seen, const Tensor& sparse,
         int64_t count)
@@ -331,11 +334,13 @@ struct LowRankMaskDecoder::Group {
     chunk_panels = kRankChunk / width;
     chunks = (image.panels + chunk_panels - 1) / chunk_panels;
     sides.resize(static_cast<size_t>(prompts));
+    // Megabytes a prompt: a thread that takes group after group keeps them.
+    const int64_t wide = image.panels * columns * width, narrow = image.panels * width;
+    memory.emplace(prompts * (2 * wide + 3 * narrow));
+    float* next = memory->data();
     for (Side& side : sides) {
-      side.a0 = kernels::allocate_floats(image.panels * columns * width);
-      side.a1 = kernels::allocate_floats(image.panels * columns * width);
-      for (auto* r : {&side.r1, &side.r2, &side.square})
-        *r = kernels::allocate_floats(image.panels * width);
+      for (float** a : {&side.a0, &side.a1}) *a = std::exchange(next, next + wide);
+      for (float** r : {&side.r1, &side.r2, &side.square}) *r = std::exchange(next, next + narrow);
       side.sums.resize(static_cast<size_t>(chunks));
     }
   }
@@ -453,7 +458,7 @@ struct LowRankMaskDecoder::Group {
     each_chunk(
         [&](Side& side, int64_t p, float* scores) {
           const kernels::ScratchLease met(2 * panel), sums(2 * width);
-          float* a0 = side.a0.get() + p * panel;
+          float* a0 = side.a0 + p * panel;
           heads_product(side.key0, p, kQuery0, false, a0);
           kernels::panel_softmax(tokens, heads, a0);
 
@@ -464,7 +469,7 @@ struct LowRankMaskDecoder::Group {
           std::copy_n(image.squares(p), 2 * width, sums.data());
           kernels::panel_dot(columns, a0, met.data(), sums.data());
           kernels::panel_dot(columns, a0, met.data() + panel, sums.data() + width);
-          float *r1 = side.r1.get() + p * width, *rest = side.square.get() + p * width;
+          float *r1 = side.r1 + p * width, *rest = side.square + p * width;
           inverse_root(sums.data(), eps, r1);
           for (int64_t j = 0; j < width; ++j) rest[j] = r1[j] * r1[j] * sums.data()[width + j];
 
@@ -476,11 +481,11 @@ struct LowRankMaskDecoder::Group {
         },
         [&](Side& side, Sums& sums, int64_t first, int64_t panels, int64_t count, float* scores) {
           resize(sums);
-          kernels::panels_softmax_step(panels, columns, panel, count, side.r1.get() + first * width,
+          kernels::panels_softmax_step(panels, columns, panel, count, side.r1 + first * width,
                                        scores, sums.max.data(), sums.sum.data());
           add_values(sums, scores, first, panels, kValue1);
           kernels::panels_dots(panels, columns, columns, scores, width, panel,
-                               side.a0.get() + first * panel, panel, sums.a0.data(), columns);
+                               side.a0 + first * panel, panel, sums.a0.data(), columns);
         });
   }
 
@@ -514,8 +519,8 @@ struct LowRankMaskDecoder::Group {
     each_chunk(
         [&](Side& side, int64_t p, float* scores) {
           const kernels::ScratchLease met(2 * panel), sums(3 * width);
-          const float *a0 = side.a0.get() + p * panel, *r1 = side.r1.get() + p * width;
-          float* a1 = side.a1.get() + p * panel;
+          const float *a0 = side.a0 + p * panel, *r1 = side.r1 + p * width;
+          float* a1 = side.a1 + p * panel;
           kernels::panel_product(columns, columns, side.meet1.data(), columns, a0, false, a1);
           heads_product(side.key1, p, kQuery1, true, a1);
           kernels::panel_scale(columns, nullptr, r1, a1);
@@ -530,7 +535,7 @@ struct LowRankMaskDecoder::Group {
           heads_product(side.value1, p, kOut1, true, cross);
           float *total = sums.data(), *mixed = total + width;
           for (int64_t j = 0; j < width; ++j) {
-            total[j] = side.square.get()[p * width + j] + weights.beta_square;
+            total[j] = side.square[p * width + j] + weights.beta_square;
             mixed[j] = image.squares(p)[2 * width + j];
           }
           kernels::panel_dot(columns, a1, own1, total);
@@ -538,7 +543,7 @@ struct LowRankMaskDecoder::Group {
           kernels::panel_dot(columns, a1, cross, mixed);
           kernels::panel_product(1, columns, side.beta_d.data(), columns, a0, true, mixed);
           for (int64_t j = 0; j < width; ++j) total[j] += 2 * r1[j] * mixed[j];
-          float* r2 = side.r2.get() + p * width;
+          float* r2 = side.r2 + p * width;
           inverse_root(total, eps, r2);
 
           kernels::panel_product(columns, columns, side.meet1.data() + 2 * square, columns, a0,
@@ -552,20 +557,20 @@ struct LowRankMaskDecoder::Group {
         },
         [&](Side& side, Sums& sums, int64_t first, int64_t panels, int64_t count, float* scores) {
           resize(sums);
-          kernels::panels_softmax_step(panels, columns, panel, count, side.r2.get() + first * width,
+          kernels::panels_softmax_step(panels, columns, panel, count, side.r2 + first * width,
                                        scores, sums.max.data(), sums.sum.data());
           kernels::panels_dots(panels, columns, columns, scores, width, panel,
-                               side.a1.get() + first * panel, panel, sums.a1.data(), columns);
+                               side.a1 + first * panel, panel, sums.a1.data(), columns);
           const kernels::ScratchLease ones(width);
           std::fill_n(ones.data(), width, 1.0f);
           kernels::panels_dots(panels, columns, 1, scores, width, panel, ones.data(), 0,
                                sums.ones.data(), 1);
           for (int64_t i = 0; i < panels; ++i)
-            kernels::panel_scale(columns, nullptr, side.r1.get() + (first + i) * width,
+            kernels::panel_scale(columns, nullptr, side.r1 + (first + i) * width,
                                  scores + i * panel);
           add_values(sums, scores, first, panels, kValueF);
           kernels::panels_dots(panels, columns, columns, scores, width, panel,
-                               side.a0.get() + first * panel, panel, sums.a0.data(), columns);
+                               side.a0 + first * panel, panel, sums.a0.data(), columns);
         });
   }
 
@@ -676,10 +681,10 @@ struct LowRankMaskDecoder::Group {
       const kernels::ScratchLease right(inner * width), twice(c * width), four(4 * eighth * width),
           dots(k * width), pixels(k * 16 * width), both(width);
       for (int64_t n = begin; n < end; ++n) {
-        const float *r1 = side.r1.get() + n * width, *r2 = side.r2.get() + n * width;
+        const float *r1 = side.r1 + n * width, *r2 = side.r2 + n * width;
         for (int64_t j = 0; j < width; ++j) both.data()[j] = r1[j] * r2[j];
-        std::copy_n(side.a0.get() + n * panel, panel, right.data());
-        std::copy_n(side.a1.get() + n * panel, panel, right.data() + panel);
+        std::copy_n(side.a0 + n * panel, panel, right.data());
+        std::copy_n(side.a1 + n * panel, panel, right.data() + panel);
         std::copy_n(r2, width, right.data() + 2 * panel);
         kernels::panel_scale(columns, nullptr, both.data(), right.data());
         kernels::panel_scale(columns, nullptr, r2, right.data() + panel);
@@ -721,14 +726,20 @@ FastMaskDecoder::Output LowRankMaskDecoder::forward(const Image& image, const Te
   const std::shared_ptr<const Weights> packed = weights();
   FastMaskDecoder::Output output{Tensor::empty({prompts, m}),
                                  std::vector<Tensor>(static_cast<size_t>(prompts))};
-  for (int64_t begin = 0; begin < prompts; begin += kRankGroup) {
-    const int64_t end = std::min(begin + kRankGroup, prompts);
-    const Tensor own = sparse.defined() ? sparse.slice(0, begin, end).contiguous() : sparse;
-    Group group(decoder_, *packed, image, own, end - begin);
-    group.transform();
-    choose_and_upscale(decoder_, group.queries, begin, choose, output,
-                       [&](int64_t p, const Tensor& vectors) { return group.upscale(p, vectors); });
-  }
+  // A group on its own thread has nobody to wait for; a single one shares its image tokens out.
+  parallel_for((prompts + kRankGroup - 1) / kRankGroup, 1, [&](int64_t from, int64_t to) {
+    const NoGrad on_this_thread;
+    for (int64_t begin = from * kRankGroup; begin < std::min(to * kRankGroup, prompts);
+         begin += kRankGroup) {
+      const int64_t end = std::min(begin + kRankGroup, prompts);
+      const Tensor own = sparse.defined() ? sparse.slice(0, begin, end).contiguous() : sparse;
+      Group group(decoder_, *packed, image, own, end - begin);
+      group.transform();
+      choose_and_upscale(
+          decoder_, group.queries, begin, choose, output,
+          [&](int64_t p, const Tensor& vectors) { return group.upscale(p, vectors); });
+    }
+  });
   return output;
 }
 
