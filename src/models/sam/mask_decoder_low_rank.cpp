@@ -292,18 +292,21 @@ struct LowRankMaskDecoder::Group {
   struct Sums {
     std::vector<float> max, sum;
     std::vector<float> values;  // [J,e] of the head's own value channels
-    std::vector<float> a0, a1;  // [J,J] of A0 and A1
-    std::vector<float> ones;    // [J] of 1
+    std::vector<float> a0, a1;  // [J,K] of A0 and A1
   };
-  // One prompt.
+  // One prompt. A head's weights of the prompt tokens sum to one, so those of the last token need
+  // not be kept: A0 and A1 have K = (T - 1) * H + 1 rows, the last of ones, and meet values from
+  // which the last token's were taken, and those of the last token (less_last()).
   struct Side {
     // Queries, keys and values of the prompt tokens, [T,d]; scaled where they meet scores.
     std::vector<float> key0, value0, twice_value0, query1, key1, value1, query_f;
-    // Left-hand sides that meet A0 in block 0 [3J,J], in block 1 [3J,J], and A1 [2J,J].
-    std::vector<float> meet0, meet1, meet_a1;
-    std::vector<float> beta_d, twice_beta_1, beta_key;      // [J]
-    std::vector<float> value_f0, value_f1, value_1;         // [J,d]
-    float *a0 = nullptr, *a1 = nullptr;                     // [panels][J,W]
+    // Left-hand sides that meet A0 and A1: symmetric forms [K,K] of which half is enough
+    // (lower_half()), and others [J,K] or [K,K].
+    std::vector<float> norm0, norm_d, norm1, ask1, ask_image, cross, ask_f0, ask_f1;
+    std::vector<float> beta_d, twice_beta_1;                // [K]
+    std::vector<float> beta_key;                            // [J]
+    std::vector<float> value_f0, value_f1, value_1;         // [K,d]
+    float *a0 = nullptr, *a1 = nullptr;                     // [panels][K,W], J rows apart
     float *r1 = nullptr, *r2 = nullptr, *square = nullptr;  // [panels][W]
     std::vector<Sums> sums;                                 // of chunks
   };
@@ -311,7 +314,7 @@ struct LowRankMaskDecoder::Group {
   const MaskDecoder& decoder;
   const Weights& weights;
   const Image& image;
-  int64_t prompts, tokens, heads, c, d, e, columns, width, chunk_panels, chunks;
+  int64_t prompts, tokens, heads, c, d, e, columns, kept, width, chunk_panels, chunks;
   float scale;
   Tensor code;     // [G,T,C] the tokens at the start
   Tensor queries;  // [G,T,C]
@@ -329,6 +332,7 @@ struct LowRankMaskDecoder::Group {
     d = w.d;
     e = d / heads;
     columns = tokens * heads;
+    kept = columns - heads + 1;
     width = image.width;
     scale = 1.0f / std::sqrt(static_cast<float>(e));
     chunk_panels = kRankChunk / width;
@@ -361,27 +365,64 @@ struct LowRankMaskDecoder::Group {
     for (size_t i = 0; i < result.size(); ++i) result[i] = factor * from[i];
     return result;
   }
-  // Values v [T,d] in a basis [d,n], each head in rows of its own: [J,n].
+  // v [T,d] with the last token's row taken from the others'.
+  std::vector<float> less_last(std::vector<float> v) const {
+    const size_t last = static_cast<size_t>((tokens - 1) * d);
+    for (size_t i = 0; i < last; ++i) v[i] -= v[last + i % static_cast<size_t>(d)];
+    return v;
+  }
+  const float* last_row(const std::vector<float>& v) const { return v.data() + (tokens - 1) * d; }
+
+  // What is kept of values v, less_last() [T,d], in a basis [d,n]: [K,n].
   std::vector<float> spread(const std::vector<float>& v, const Tensor& basis) const {
     const int64_t n = basis.dim(1);
-    std::vector<float> rows(static_cast<size_t>(columns * n));
-    kernels::project_heads(tokens, heads, e, n, v.data(), d, data(basis), 1.0f, rows.data());
+    std::vector<float> rows(static_cast<size_t>(kept * n));
+    kernels::project_heads(tokens - 1, heads, e, n, v.data(), d, data(basis), 1.0f, rows.data());
+    kernels::project_heads(1, 1, d, n, last_row(v), d, data(basis), 1.0f,
+                           rows.data() + (kept - 1) * n);
     return rows;
   }
-  // [J,J]: row j is the left-hand side that gives, of all that v has added to an image token, what
-  // q's row j asks for.
-  void meet(const std::vector<float>& v, const Tensor& basis, const std::vector<float>& q,
-            float* out) const {
-    const std::vector<float> left = spread(v, basis);
-    kernels::couple_heads(columns, tokens, heads, e, left.data(), q.data(), out, columns);
+  // [J,K]: row j is the left-hand side that gives, of all that v has added to an image token, what
+  // row j of q [T,d] asks for.
+  std::vector<float> asked(const std::vector<float>& v, const Tensor& basis,
+                           const std::vector<float>& q) const {
+    std::vector<float> out(static_cast<size_t>(columns * kept));
+    kernels::couple_heads(kept, tokens, heads, e, spread(v, basis).data(), q.data(), out.data(),
+                          kept);
+    return out;
   }
-  std::vector<float> along(const std::vector<float>& v, const Tensor& vector) const {
+  // [K,K]: the products of what v has added with what u adds, both less_last().
+  std::vector<float> met(const std::vector<float>& v, const Tensor& basis,
+                         const std::vector<float>& u) const {
+    std::vector<float> out(static_cast<size_t>(kept * kept));
+    const std::vector<float> left = spread(v, basis);
+    kernels::couple_heads(kept, tokens - 1, heads, e, left.data(), u.data(), out.data(), kept);
+    kernels::couple_heads(kept, 1, 1, d, left.data(), last_row(u), out.data() + (kept - 1) * kept,
+                          kept);
+    return out;
+  }
+  // A matrix [K,K] of the same quadratic form with nothing above its diagonal.
+  std::vector<float> lower_half(std::vector<float> m) const {
+    for (int64_t i = 0; i < kept; ++i)
+      for (int64_t j = i + 1; j < kept; ++j) {
+        const auto above = static_cast<size_t>(i * kept + j),
+                   below = static_cast<size_t>(j * kept + i);
+        m[below] += std::exchange(m[above], 0.0f);
+      }
+    return m;
+  }
+  // [J]: q [T,d] against a vector [d], head by head.
+  std::vector<float> along(const std::vector<float>& q, const Tensor& vector) const {
     std::vector<float> result(static_cast<size_t>(columns));
-    for (int64_t t = 0; t < tokens; ++t)
-      for (int64_t h = 0; h < heads; ++h)
-        for (int64_t i = h * e; i < (h + 1) * e; ++i)
-          result[static_cast<size_t>(t * heads + h)] +=
-              v[static_cast<size_t>(t * d + i)] * data(vector)[i];
+    kernels::couple_heads(1, tokens, heads, e, data(vector), q.data(), result.data(), 1);
+    return result;
+  }
+  // [K]: the same for values less_last().
+  std::vector<float> along_kept(const std::vector<float>& v, const Tensor& vector) const {
+    std::vector<float> result = along(v, vector);
+    const float* last = last_row(v);
+    result.resize(static_cast<size_t>(kept));
+    result.back() = std::inner_product(last, last + d, data(vector), 0.0f);
     return result;
   }
 
@@ -420,11 +461,35 @@ struct LowRankMaskDecoder::Group {
     });
   }
 
-  // c = the heads' products of a [T,d] with a projection of the image.
-  void heads_product(const std::vector<float>& a, int64_t panel, Row row, bool accumulate,
+  // out [J,W] = the heads' products of q [T,d] with a projection of the image.
+  void heads_product(const std::vector<float>& q, int64_t panel, Row row, bool accumulate,
                      float* out) const {
-    kernels::panel_heads_product(tokens, heads, e, a.data(), d, image.projection(panel, row),
+    kernels::panel_heads_product(tokens, heads, e, q.data(), d, image.projection(panel, row),
                                  accumulate, out);
+  }
+  // out [K,W] += the same for values less_last().
+  void add_kept_product(const std::vector<float>& v, int64_t panel, Row row, float* out) const {
+    const float* rows = image.projection(panel, row);
+    kernels::panel_heads_product(tokens - 1, heads, e, v.data(), d, rows, true, out);
+    kernels::panel_product(1, d, last_row(v), d, rows, true, out + (kept - 1) * width);
+  }
+  // out = m a, of a left-hand side [rows,K] and A0 or A1.
+  void kept_product(int64_t rows, const std::vector<float>& m, const float* a, bool accumulate,
+                    float* out) const {
+    kernels::panel_product(rows, kept, m.data(), kept, a, accumulate, out);
+  }
+  // The same for a lower_half(), a few rows at a time up to their diagonal.
+  void half_product(const std::vector<float>& m, const float* a, float* out) const {
+    constexpr int64_t kRows = 12;
+    for (int64_t r = 0; r < kept; r += kRows) {
+      const int64_t end = std::min(r + kRows, kept);
+      kernels::panel_product(end - r, end, m.data() + r * kept, kept, a, false, out + r * width);
+    }
+  }
+  // Scores [J,W] become weights [K,W].
+  void weigh(float* a) const {
+    kernels::panel_softmax(tokens, heads, a);
+    std::fill_n(a + (kept - 1) * width, width, 1.0f);
   }
 
   void inverse_root(const float* square, float eps, float* out) const {
@@ -441,40 +506,37 @@ struct LowRankMaskDecoder::Group {
     const Tensor v0 = block.image_to_token.v_proj(queries);
     self_attention(next);
     const Tensor q1 = next.token_to_image.q_proj(queries + code);
-    const int64_t square = columns * columns;
     each_side([&](Side& side, int64_t p) {
       side.key0 = own(k0, p, scale);
-      side.value0 = own(v0, p);
-      side.twice_value0 = own(v0, p, 2.0f);
+      side.value0 = less_last(own(v0, p));
+      side.twice_value0 = less_last(own(v0, p, 2.0f));
       side.query1 = own(q1, p, scale);
-      side.meet0.resize(static_cast<size_t>(3 * square));
-      meet(side.value0, weights.norm0, side.value0, side.meet0.data());
-      meet(side.value0, weights.norm_d, side.value0, side.meet0.data() + square);
-      meet(side.value0, weights.key1, side.query1, side.meet0.data() + 2 * square);
+      side.norm0 = lower_half(met(side.value0, weights.norm0, side.value0));
+      side.norm_d = lower_half(met(side.value0, weights.norm_d, side.value0));
+      side.ask1 = asked(side.value0, weights.key1, side.query1);
       side.value_1 = spread(side.value0, weights.value1);
     });
     const float eps = block.norm4.norm.eps;
     const int64_t panel = columns * width;
     each_chunk(
         [&](Side& side, int64_t p, float* scores) {
-          const kernels::ScratchLease met(2 * panel), sums(2 * width);
+          const kernels::ScratchLease forms(kept * width), sums(2 * width);
           float* a0 = side.a0 + p * panel;
           heads_product(side.key0, p, kQuery0, false, a0);
-          kernels::panel_softmax(tokens, heads, a0);
+          weigh(a0);
 
-          kernels::panel_product(2 * columns, columns, side.meet0.data(), columns, a0, false,
-                                 met.data());
-          heads_product(side.twice_value0, p, kOut0, true, met.data());
-          heads_product(side.twice_value0, p, kOutD, true, met.data() + panel);
           std::copy_n(image.squares(p), 2 * width, sums.data());
-          kernels::panel_dot(columns, a0, met.data(), sums.data());
-          kernels::panel_dot(columns, a0, met.data() + panel, sums.data() + width);
+          half_product(side.norm0, a0, forms.data());
+          add_kept_product(side.twice_value0, p, kOut0, forms.data());
+          kernels::panel_dot(kept, a0, forms.data(), sums.data());
+          half_product(side.norm_d, a0, forms.data());
+          add_kept_product(side.twice_value0, p, kOutD, forms.data());
+          kernels::panel_dot(kept, a0, forms.data(), sums.data() + width);
           float *r1 = side.r1 + p * width, *rest = side.square + p * width;
           inverse_root(sums.data(), eps, r1);
           for (int64_t j = 0; j < width; ++j) rest[j] = r1[j] * r1[j] * sums.data()[width + j];
 
-          kernels::panel_product(columns, columns, side.meet0.data() + 2 * square, columns, a0,
-                                 false, scores);
+          kept_product(columns, side.ask1, a0, false, scores);
           heads_product(side.query1, p, kKey1, true, scores);
           kernels::panel_scale(columns, nullptr, r1, scores);
           heads_product(side.query1, p, kCodeKey1, true, scores);
@@ -484,8 +546,7 @@ struct LowRankMaskDecoder::Group {
           kernels::panels_softmax_step(panels, columns, panel, count, side.r1 + first * width,
                                        scores, sums.max.data(), sums.sum.data());
           add_values(sums, scores, first, panels, kValue1);
-          kernels::panels_dots(panels, columns, columns, scores, width, panel,
-                               side.a0 + first * panel, panel, sums.a0.data(), columns);
+          add_weights(sums.a0, scores, side.a0, first, panels);
         });
   }
 
@@ -495,20 +556,17 @@ struct LowRankMaskDecoder::Group {
     const Tensor k1 = block.image_to_token.k_proj(queries + code);
     const Tensor v1 = block.image_to_token.v_proj(queries);
     const Tensor qf = decoder.final_attn.q_proj(queries + code);
-    const int64_t square = columns * columns;
     each_side([&](Side& side, int64_t p) {
       side.key1 = own(k1, p, scale);
-      side.value1 = own(v1, p);
+      side.value1 = less_last(own(v1, p));
       side.query_f = own(qf, p, scale);
-      side.meet1.resize(static_cast<size_t>(3 * square));
-      meet(side.value0, weights.query1, side.key1, side.meet1.data());
-      meet(side.value0, weights.cross, side.value1, side.meet1.data() + square);
-      meet(side.value0, weights.key_f0, side.query_f, side.meet1.data() + 2 * square);
-      side.meet_a1.resize(static_cast<size_t>(2 * square));
-      meet(side.value1, weights.norm1, side.value1, side.meet_a1.data());
-      meet(side.value1, weights.key_f1, side.query_f, side.meet_a1.data() + square);
-      side.beta_d = along(side.value0, weights.beta_d);
-      side.twice_beta_1 = along(side.value1, weights.beta_1);
+      side.ask_image = asked(side.value0, weights.query1, side.key1);
+      side.cross = met(side.value0, weights.cross, side.value1);
+      side.norm1 = lower_half(met(side.value1, weights.norm1, side.value1));
+      side.ask_f0 = asked(side.value0, weights.key_f0, side.query_f);
+      side.ask_f1 = asked(side.value1, weights.key_f1, side.query_f);
+      side.beta_d = along_kept(side.value0, weights.beta_d);
+      side.twice_beta_1 = along_kept(side.value1, weights.beta_1);
       for (float& b : side.twice_beta_1) b *= 2;
       side.beta_key = along(side.query_f, weights.beta_key);
       side.value_f0 = spread(side.value0, weights.value_f0);
@@ -518,40 +576,36 @@ struct LowRankMaskDecoder::Group {
     const int64_t panel = columns * width;
     each_chunk(
         [&](Side& side, int64_t p, float* scores) {
-          const kernels::ScratchLease met(2 * panel), sums(3 * width);
+          const kernels::ScratchLease forms(kept * width), sums(2 * width);
           const float *a0 = side.a0 + p * panel, *r1 = side.r1 + p * width;
           float* a1 = side.a1 + p * panel;
-          kernels::panel_product(columns, columns, side.meet1.data(), columns, a0, false, a1);
+          kept_product(columns, side.ask_image, a0, false, a1);
           heads_product(side.key1, p, kQuery1, true, a1);
           kernels::panel_scale(columns, nullptr, r1, a1);
           heads_product(side.key1, p, kCodeQuery1, true, a1);
-          kernels::panel_softmax(tokens, heads, a1);
+          weigh(a1);
 
           // |r1 (x' + A0 D0) + beta + A1 B1|^2, term by term.
-          float *own1 = met.data(), *cross = met.data() + panel;
-          kernels::panel_product(columns, columns, side.meet_a1.data(), columns, a1, false, own1);
-          kernels::panel_product(columns, columns, side.meet1.data() + square, columns, a0, false,
-                                 cross);
-          heads_product(side.value1, p, kOut1, true, cross);
           float *total = sums.data(), *mixed = total + width;
           for (int64_t j = 0; j < width; ++j) {
             total[j] = side.square[p * width + j] + weights.beta_square;
             mixed[j] = image.squares(p)[2 * width + j];
           }
-          kernels::panel_dot(columns, a1, own1, total);
-          kernels::panel_product(1, columns, side.twice_beta_1.data(), columns, a1, true, total);
-          kernels::panel_dot(columns, a1, cross, mixed);
-          kernels::panel_product(1, columns, side.beta_d.data(), columns, a0, true, mixed);
+          half_product(side.norm1, a1, forms.data());
+          kernels::panel_dot(kept, a1, forms.data(), total);
+          kept_product(1, side.twice_beta_1, a1, true, total);
+          kept_product(kept, side.cross, a0, false, forms.data());
+          add_kept_product(side.value1, p, kOut1, forms.data());
+          kernels::panel_dot(kept, a1, forms.data(), mixed);
+          kept_product(1, side.beta_d, a0, true, mixed);
           for (int64_t j = 0; j < width; ++j) total[j] += 2 * r1[j] * mixed[j];
           float* r2 = side.r2 + p * width;
           inverse_root(total, eps, r2);
 
-          kernels::panel_product(columns, columns, side.meet1.data() + 2 * square, columns, a0,
-                                 false, scores);
+          kept_product(columns, side.ask_f0, a0, false, scores);
           heads_product(side.query_f, p, kKeyF, true, scores);
           kernels::panel_scale(columns, nullptr, r1, scores);
-          kernels::panel_product(columns, columns, side.meet_a1.data() + square, columns, a1, true,
-                                 scores);
+          kept_product(columns, side.ask_f1, a1, true, scores);
           kernels::panel_scale(columns, side.beta_key.data(), r2, scores);
           heads_product(side.query_f, p, kCodeKeyF, true, scores);
         },
@@ -559,18 +613,12 @@ struct LowRankMaskDecoder::Group {
           resize(sums);
           kernels::panels_softmax_step(panels, columns, panel, count, side.r2 + first * width,
                                        scores, sums.max.data(), sums.sum.data());
-          kernels::panels_dots(panels, columns, columns, scores, width, panel,
-                               side.a1 + first * panel, panel, sums.a1.data(), columns);
-          const kernels::ScratchLease ones(width);
-          std::fill_n(ones.data(), width, 1.0f);
-          kernels::panels_dots(panels, columns, 1, scores, width, panel, ones.data(), 0,
-                               sums.ones.data(), 1);
+          add_weights(sums.a1, scores, side.a1, first, panels);
           for (int64_t i = 0; i < panels; ++i)
             kernels::panel_scale(columns, nullptr, side.r1 + (first + i) * width,
                                  scores + i * panel);
           add_values(sums, scores, first, panels, kValueF);
-          kernels::panels_dots(panels, columns, columns, scores, width, panel,
-                               side.a0 + first * panel, panel, sums.a0.data(), columns);
+          add_weights(sums.a0, scores, side.a0, first, panels);
         });
   }
 
@@ -578,10 +626,9 @@ struct LowRankMaskDecoder::Group {
     const auto j = static_cast<size_t>(columns);
     sums.max.resize(j);
     sums.sum.resize(j);
-    sums.ones.resize(j);
     sums.values.resize(j * static_cast<size_t>(e));
-    sums.a0.resize(j * j);
-    sums.a1.resize(j * j);
+    sums.a0.resize(j * static_cast<size_t>(kept));
+    sums.a1.resize(j * static_cast<size_t>(kept));
   }
 
   void add_values(Sums& sums, const float* scores, int64_t first, int64_t panels, Row row) const {
@@ -589,6 +636,13 @@ struct LowRankMaskDecoder::Group {
       kernels::panels_dots(panels, tokens, e, scores + h * width, heads * width, columns * width,
                            image.projection(first, row) + h * e * width, image.panel_size(),
                            sums.values.data() + h * e, heads * e);
+  }
+
+  void add_weights(std::vector<float>& sum, const float* scores, const float* weights_of,
+                   int64_t first, int64_t panels) const {
+    const int64_t panel = columns * width;
+    kernels::panels_dots(panels, columns, kept, scores, width, panel, weights_of + first * panel,
+                         panel, sum.data(), kept);
   }
 
   // The weighted means over all image tokens, from those of the chunks. parts: which member.
@@ -615,8 +669,7 @@ struct LowRankMaskDecoder::Group {
     float* out = result.data();
     each_side([&](Side& side, int64_t p) {
       const std::vector<float> values = means(side, &Sums::values), a0 = means(side, &Sums::a0);
-      std::vector<float> a1, ones;
-      if (last) a1 = means(side, &Sums::a1), ones = means(side, &Sums::ones);
+      const std::vector<float> a1 = last ? means(side, &Sums::a1) : std::vector<float>();
       const std::vector<float>& base0 = last ? side.value_f0 : side.value_1;
       const float* bias = data(last ? weights.value_f_bias : weights.value1_bias);
       for (int64_t t = 0; t < tokens; ++t)
@@ -625,8 +678,8 @@ struct LowRankMaskDecoder::Group {
           float* to = out + (p * tokens + t) * d + h * e;
           for (int64_t i = 0; i < e; ++i)
             to[i] = values[static_cast<size_t>(j * e + i)] + bias[h * e + i];
-          for (int64_t from = 0; from < columns; ++from) {
-            const auto at = static_cast<size_t>(j * columns + from);
+          for (int64_t from = 0; from < kept; ++from) {
+            const auto at = static_cast<size_t>(j * kept + from);
             const auto row = static_cast<size_t>(from * d + h * e);
             for (int64_t i = 0; i < e; ++i) to[i] += a0[at] * base0[row + static_cast<size_t>(i)];
             if (!last) continue;
@@ -634,8 +687,8 @@ struct LowRankMaskDecoder::Group {
               to[i] += a1[at] * side.value_f1[row + static_cast<size_t>(i)];
           }
           if (!last) continue;
-          for (int64_t i = 0; i < e; ++i)
-            to[i] += ones[static_cast<size_t>(j)] * data(weights.beta_value)[h * e + i];
+          const float ones = a1[static_cast<size_t>(j * kept + kept - 1)];
+          for (int64_t i = 0; i < e; ++i) to[i] += ones * data(weights.beta_value)[h * e + i];
         }
     });
     return result;
@@ -661,18 +714,18 @@ struct LowRankMaskDecoder::Group {
   // vectors [K,C/8] -> logits [K,4h,4w] of one prompt.
   Tensor upscale(int64_t p, const Tensor& vectors) {
     const Side& side = sides[static_cast<size_t>(p)];
-    const int64_t k = vectors.dim(0), quarter = c / 4, eighth = c / 8, inner = 2 * columns + 1;
-    // [C, 2J + 1]: what r1 r2 A0, r2 A1 and r2 beta bring to the convolution.
+    const int64_t k = vectors.dim(0), quarter = c / 4, eighth = c / 8, inner = 2 * kept;
+    // [C, 2K]: what r1 r2 A0 and r2 A1 bring to the convolution, and r2 beta with the ones of A1.
     std::vector<float> left(static_cast<size_t>(c * inner));
     const std::vector<float> u0 = spread(side.value0, weights.up0);
     const std::vector<float> u1 = spread(side.value1, weights.up1);
     for (int64_t o = 0; o < c; ++o) {
       float* to = left.data() + o * inner;
-      for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t j = 0; j < kept; ++j) {
         to[j] = u0[static_cast<size_t>(j * c + o)];
-        to[columns + j] = u1[static_cast<size_t>(j * c + o)];
+        to[kept + j] = u1[static_cast<size_t>(j * c + o)];
       }
-      to[2 * columns] = data(weights.beta_up)[o];
+      to[2 * kept - 1] += data(weights.beta_up)[o];
     }
     Tensor masks = Tensor::empty({k, 4 * image.h, 4 * image.w});
     float* out = masks.data();
@@ -683,11 +736,10 @@ struct LowRankMaskDecoder::Group {
       for (int64_t n = begin; n < end; ++n) {
         const float *r1 = side.r1 + n * width, *r2 = side.r2 + n * width;
         for (int64_t j = 0; j < width; ++j) both.data()[j] = r1[j] * r2[j];
-        std::copy_n(side.a0 + n * panel, panel, right.data());
-        std::copy_n(side.a1 + n * panel, panel, right.data() + panel);
-        std::copy_n(r2, width, right.data() + 2 * panel);
-        kernels::panel_scale(columns, nullptr, both.data(), right.data());
-        kernels::panel_scale(columns, nullptr, r2, right.data() + panel);
+        std::copy_n(side.a0 + n * panel, kept * width, right.data());
+        std::copy_n(side.a1 + n * panel, kept * width, right.data() + kept * width);
+        kernels::panel_scale(kept, nullptr, both.data(), right.data());
+        kernels::panel_scale(kept, nullptr, r2, right.data() + kept * width);
         kernels::panel_scale_bias(c, image.upscaled(n), both.data(), data(weights.up_bias),
                                   twice.data());
         kernels::panel_product(c, inner, left.data(), inner, right.data(), true, twice.data());
